@@ -1,0 +1,22 @@
+/** Names of hosts and the addresses behind them, as this machine resolves them; a rehearsal resolves its own. */
+import { lookup } from 'node:dns/promises'
+
+/** Addresses of a name, sorted; none where it has none. */
+export type Resolver = (name: string) => Promise<string[]>
+
+let resolve: Resolver = async (name) => {
+  try {
+    return (await lookup(name, { all: true })).map(({ address }) => address).sort()
+  } catch {
+    return []
+  }
+}
+
+export const useResolver = (other: Resolver): void => { resolve = other }
+
+/** Whether a name leads to a load balancer: to one of its addresses at least. */
+export const leadsTo = async (name: string, target: string): Promise<true | string> => {
+  const [found, wanted] = [await resolve(name), /^[\d.]+$/.test(target) ? [target] : await resolve(target)]
+  if (found.some((address) => wanted.includes(address))) return true
+  return found.length ? `${name} is ${found.join(', ')}` : `${name} has no address`
+}

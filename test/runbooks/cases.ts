@@ -1,0 +1,70 @@
+/**
+ * The runbooks that the shared guarantees are tested with. A new runbook joins the crash, fault, re-run, dry-run
+ * and secrets tests by a line here.
+ */
+import { MARK } from '../../lib/cloud/iam.ts'
+import type { World } from '../../lib/rehearsal/index.ts'
+import { withWorkloadIdentity } from '../../lib/rehearsal/stores.ts'
+
+export interface Case {
+  runbook: string
+  /** Flags of a run that has everything to do in a fresh rehearsal world. */
+  args: string[]
+  scenario?: string
+  /** The first of the arguments is a verb. */
+  verb?: true
+  /** Data can be lost: the name of the installation is typed. */
+  losesData?: true
+  /** Something that happens after a plan was reviewed, and makes it stale. */
+  meanwhile?(world: World): void
+  /** What its world needs, where the scenario of a test is another one. */
+  also?(world: World): void
+  /** It needs no cluster: its lock is one of this machine, and its files are on it. */
+  local?: true
+  /** It asks nothing in that world: no data is at risk. */
+  unasked?: boolean
+}
+
+/** What says yes to all that a run asks. */
+export const consent = ({ losesData }: Case): string[] => ['--yes', ...(losesData ? ['--confirm', 'rehearsal'] : [])]
+/** What stands in front of --plan, and behind it. */
+export const reviewedLine = ({ args, verb, losesData }: Case): string[] => [...(verb ? args.slice(0, 1) : []), '--plan', 'plan.json', ...(losesData ? ['--confirm', 'rehearsal'] : [])]
+
+/** Somebody made an object anew under its name. */
+const rename = ({ objects }: World, key: string): void => { if (objects[key]) objects[key].metadata.uid = 'ffffffff-0000-4000-a000-000000000000' }
+
+export const CASES: Case[] = [
+  { runbook: 'gen-keysets', verb: true, local: true, args: ['make'], unasked: true },
+  { runbook: 'gen-keysets', verb: true, local: true, args: ['make', '--native'], unasked: true },
+  {
+    runbook: 'object-storage-aws', local: true, args: ['--bucket', 'my-objects', '--region', 'us-east-1', '--expiry', '30'], unasked: true,
+    meanwhile: ({ aws }) => { aws.users['circleci-server'] = { tags: [MARK], policies: {}, keys: [{ id: 'AKIALOST', created: '' }], created: '' } },
+  },
+  {
+    runbook: 'object-storage-gcp', local: true, args: ['--bucket', 'my-objects', '--project', 'my-project', '--expiry', '30'], unasked: true,
+    meanwhile: ({ gcp }) => { if (gcp) gcp.buckets['my-objects'] = { number: gcp.number, location: 'US', closed: false, top: [], bindings: [] } },
+  },
+  {
+    runbook: 'object-storage-s3', local: true, args: ['--bucket', 'my-objects', '--alias', 'my-provider', '--endpoint', 'https://minio.example.com:9000', '--expiry', '30'], unasked: true,
+    meanwhile: ({ store }) => { if (store) store.users['circleci-server'] = { secret: 'somebody-else', policies: [] } },
+  },
+  { runbook: 'tls-certificates', verb: true, local: true, args: ['issue', '--dns', 'route53', '--domain', 'circleci.example.com', '--mail', 'ops@example.com'] },
+  { runbook: 'tls-certificates', verb: true, local: true, args: ['renew', '--domain', 'circleci.example.com'], scenario: 'certificate-expires', unasked: true },
+  { runbook: 'github-oauth-app', local: true, args: ['--domain', 'circleci.example.com'] },
+  { runbook: 'github-oauth-app', local: true, args: ['--domain', 'circleci.example.com', '--enterprise', 'github.example.com'] },
+  { runbook: 'expand-pvc', args: ['--db', 'mongodb', '--size', '10Gi'], meanwhile: (world) => rename(world, 'statefulsets/circleci-server/mongodb') },
+  { runbook: 'velero-aws', args: ['--bucket', 'my-backups', '--region', 'us-east-1'], scenario: 'no-velero', unasked: true, meanwhile: ({ aws }) => { aws.users['velero'] = { tags: [MARK], policies: {}, keys: [{ id: 'AKIALOST', created: '' }], created: '' } } },
+  {
+    runbook: 'velero-s3', args: ['--bucket', 'my-backups', '--alias', 'my-provider', '--endpoint', 'https://minio.example.com:9000'], scenario: 'no-velero', unasked: true,
+    meanwhile: ({ store }) => { if (store) store.users['velero'] = { secret: 'somebody-else', policies: [] } },
+  },
+  { runbook: 'velero-gcp', args: ['--bucket', 'my-backups', '--project', 'my-project'], scenario: 'no-velero', unasked: true, meanwhile: ({ gcp }) => { if (gcp) gcp.roles['velero.server'] = { permissions: [] } } },
+  {
+    runbook: 'velero-gcp', args: ['--bucket', 'my-backups', '--project', 'my-project', '--workload-identity'], scenario: 'gke', also: withWorkloadIdentity, unasked: true,
+    meanwhile: ({ gcp }) => { if (gcp) gcp.roles['velero.server'] = { permissions: [] } },
+  },
+  { runbook: 'backup-restore', verb: true, args: ['backup'], unasked: true },
+  { runbook: 'backup-restore', verb: true, args: ['restore', 'instance-7k2fq'], losesData: true, meanwhile: (world) => rename(world, 'backups/velero/instance-7k2fq') },
+  { runbook: 'backup-restore', verb: true, args: ['delete', 'instance-7k2fq'], losesData: true, meanwhile: (world) => rename(world, 'backups/velero/instance-7k2fq') },
+  { runbook: 'backup-restore', verb: true, args: ['schedule', '--in-cluster', '--image', 'registry.example.com/runbooks:1'], unasked: true, meanwhile: ({ kots }) => { kots.snapshots = { schedule: '0 4 * * *', ttl: '24h' } } },
+]

@@ -3,37 +3,14 @@
  * hold, asks again. It decides nothing from what an earlier run did: only from the world.
  */
 import type { Check, Effect, Step } from './effect.ts'
-import type { Door } from './door.ts'
+import type { Run } from './wait.ts'
 import { clock } from './clock.ts'
 import { isDone, mustBeDone } from './effect.ts'
 import { lookAgain } from './door.ts'
 import { Fail, Lost, Stopped, Unanswered, fail, isPassing, lacksCredentials, mayBeDone, sentence } from './fail.ts'
 import { duration, notDone } from './plan.ts'
+import { limit, mayGoOn, pause, wait, watched } from './wait.ts'
 
-export type StepEvent =
-  | { event: 'step'; id: string; n: number; state: 'started' | 'done' | 'failed' | 'stopped' | 'left'; say: string; ms: number; changes: number }
-  | { event: 'wait'; id: string; say: string; seen: string; ms: number; within: number }
-
-export interface Run {
-  steps: Step[]
-  door: Door
-  /** Never throws: what cannot be written down or shown must not keep a step from running. */
-  emit(event: StepEvent): void
-  /** A step failed: what is sent from here on must not be left out. */
-  failing(): void
-  /** Renews the lock while we wait. */
-  hold(): Promise<void>
-  /** Aborted once the operator asked to stop. */
-  stop: AbortSignal
-  /** Last step to run. */
-  until?: string | undefined
-  /** The longest single wait, where the operator named one; otherwise each wait has its own. */
-  timeout?: number | undefined
-}
-
-/** How often the world is asked while we wait, in milliseconds: what takes minutes is asked less and less often. */
-const POLL = 2000, SELDOM = 10_000
-const pollAfter = (waited: number): number => Math.min(SELDOM, Math.max(POLL, waited / 10))
 /** How often it is asked whether waiting for somebody else is of any use: by tools that take a second. */
 const DOUBT = 10_000
 /** How often a step that must not be left out is tried, and how far apart at least. */
@@ -141,12 +118,6 @@ const notAllowed = async (run: Run, { id, title, grace }: Step, { flag, needed }
   return fail(`Step ${id} is needed${after}. It was not allowed.`, next, { ...more, add: flag })
 }
 
-const mayGoOn = ({ stop }: Run): void => {
-  if (stop.aborted) throw new Stopped()
-}
-
-const limit = (run: Run, within: number): number => run.timeout ?? within
-
 /**
  * Sends the effects in order. Of a step that must not be left out, one that cannot be sent does not keep back the
  * others; it is told after them, unless somebody else did it meanwhile.
@@ -173,7 +144,7 @@ const sendAll = async (run: Run, step: Step, effects: Effect[], count: () => voi
 /** Sends one effect. One that may have been carried out all the same is looked for in the world before anything is said. */
 const send = async (run: Run, step: Step, effect: Effect): Promise<void> => {
   try {
-    await run.door.apply(effect)
+    await watched(run, step, effect)
   } catch (error) {
     if (!mayBeDone(error)) throw error
     lookAgain()
@@ -223,27 +194,4 @@ const waitForCheck = async (run: Run, step: Step, check: Check, patient = false)
   if (seen === true) return
   throw fail(`It did not come true within ${duration(within)} that ${check.say}; last seen: ${seen}.`,
     await check.hint?.() ?? 'Repeat the same line to go on waiting; with --timeout 30m it waits longer.')
-}
-
-/** True as soon as it holds; what was seen last when the time is over. */
-const wait = async (run: Run, step: Step, say: string, within: number, look: () => Promise<true | string>): Promise<true | string> => {
-  const began = clock.now()
-  for (;;) {
-    lookAgain()
-    const seen = await look().catch((error: unknown) => {
-      if (isPassing(error)) return 'no answer'
-      throw error
-    })
-    if (seen === true) return true
-    const ms = clock.now() - began
-    run.emit({ event: 'wait', id: step.id, say, seen, ms, within })
-    if (ms >= within) return seen
-    await pause(run, ms, within - ms)
-  }
-}
-
-const pause = async (run: Run, waited: number, left: number): Promise<void> => {
-  await clock.sleep(Math.min(pollAfter(waited), left), run.stop)
-  mayGoOn(run)
-  await run.hold()
 }

@@ -7,7 +7,7 @@ import { stripVTControlCharacters } from 'node:util'
 import type { ListrTaskWrapper } from 'listr2'
 import type { EffectEvent } from './door.ts'
 import type { Step } from './effect.ts'
-import type { StepEvent } from './run.ts'
+import type { StepEvent } from './wait.ts'
 import { clock } from './clock.ts'
 import { duration } from './plan.ts'
 import { paint, width, wrap } from './screens.ts'
@@ -37,14 +37,17 @@ const atOnce = (text: string) => {
 const SIGN = { done: ['green', '✓'], failed: ['red', '✗'], stopped: ['yellow', '-'], left: ['dim', '-'], started: ['cyan', '•'] } as const
 
 const waiting = (event: Extract<StepEvent, { event: 'wait' }>): string =>
-  `${event.say} · last seen: ${event.seen} · ${duration(Math.floor(event.ms / 1000) * 1000)} of ${duration(event.within)}`
+  `${event.say} · last seen: ${event.seen} · ${elapsed(event)}`
+
+const elapsed = ({ ms, within }: Extract<StepEvent, { event: 'wait' }>): string =>
+  duration(Math.floor(ms / 1000) * 1000) + (within === undefined ? '' : ` of ${duration(within)}`)
 
 /** Text cut to its room; what is missing shows as an ellipsis. */
 const fit = (text: string, room: number): string => (text.length > room ? text.slice(0, Math.max(0, room - 1)) + '…' : text)
 
 /** The same in one row of its room: the time first, what was seen last whole; the explanation is what gives way. */
 export const waitingIn = (event: Extract<StepEvent, { event: 'wait' }>, room: number): string => {
-  const time = `${duration(Math.floor(event.ms / 1000) * 1000)} of ${duration(event.within)} · `
+  const time = `${elapsed(event)} · `
   const last = fit(` · last: ${event.seen}`, Math.max(22, room - time.length - 12))
   return fit(time + fit(event.say, room - time.length - last.length) + last, room)
 }
@@ -169,8 +172,10 @@ export const treeView = (): View => {
       const entry = lines.get(event.id)
       if (!entry) return
       current = entry
-      if (event.event === 'wait') entry.output = waitingIn(event, room() - 2)
-      else {
+      if (event.event === 'wait') {
+        clearInterval(counting)
+        entry.output = waitingIn(event, room() - 2)
+      } else {
         entry.title = titled(`${event.n} ${event.id.padEnd(column)}${event.say}`, tail(event))
         entry.output = ''
       }

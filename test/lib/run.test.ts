@@ -2,7 +2,8 @@ import { beforeEach, describe, expect, test } from 'vitest'
 import { openDoor } from '../../lib/door.ts'
 import { done, minutes, step, verifyStep, type Check, type Effect, type Step } from '../../lib/effect.ts'
 import { Lost, NoCredentials, Refused, Stopped, Unanswered, fail } from '../../lib/fail.ts'
-import { runSteps, type StepEvent } from '../../lib/run.ts'
+import { runSteps } from '../../lib/run.ts'
+import type { StepEvent } from '../../lib/wait.ts'
 import { testClock } from './clock.ts'
 
 let time: ReturnType<typeof testClock>
@@ -74,6 +75,24 @@ describe('done and to do', () => {
 
   test('so is a step that names nothing and is not done', async () => {
     expect((await run([step('a', 'A', async () => [])])).error).toMatchObject({ message: expect.stringContaining('its result is not there') })
+  })
+})
+
+describe('a call that takes minutes', () => {
+  test('what is seen of it meanwhile is shown, with a trouble that passes, and no longer once it is over', async () => {
+    time.limited()
+    let looks = 0
+    const watch = async () => {
+      if (++looks === 2) throw new Unanswered('no network', 'wait')
+      return `stack event ${looks}`
+    }
+    const slow = put('cluster', { watch, call: async () => {
+      while (looks < 3) await Promise.resolve()
+      world.add('cluster')
+    } })
+    const { events, states } = await run([step('a', 'A', async () => (world.has('cluster') ? done('there') : [slow]))])
+    expect(states).toEqual(['a done'])
+    expect(events.flatMap((event) => (event.event === 'wait' ? [event.seen] : [])).slice(0, 2)).toEqual(['stack event 1', 'no answer'])
   })
 })
 

@@ -73,8 +73,8 @@ const ATTEMPTS = 5
 
 export const openDoor = (guard: Guard): Door => ({
   async apply(effect) {
-    if ((effect.danger || effect.losesData || effect.subject) && !guard.confirmed(effect)) {
-      const what = effect.danger || effect.losesData ? 'is destructive and ' : ''
+    if ((effect.danger || effect.final || effect.subject) && !guard.confirmed(effect)) {
+      const what = effect.danger || effect.final ? 'is destructive and ' : ''
       throw fail(`“${effect.id}”${effect.subject ? `, for ${effect.subject},` : ''} ${what}was not in the plan that was confirmed: the world has changed since.`,
         'Run the same line again; it plans afresh and asks.', { code: EXIT.stale })
     }
@@ -84,7 +84,7 @@ export const openDoor = (guard: Guard): Door => ({
     let carriedOutBefore = false
     for (let attempt = 1; ; attempt++) {
       // What cannot be taken back is not sent on what we knew some seconds ago.
-      await guard.lockIsOurs(Boolean(effect.danger || effect.losesData) || effect.again === 'mint')
+      await guard.lockIsOurs(Boolean(effect.danger || effect.final) || effect.again === 'mint')
       guard.record({ event: 'effect-start', effect: effect.id, line })
       try {
         await through.run(effect.id, () => effect.call())

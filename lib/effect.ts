@@ -27,8 +27,8 @@ export interface Effect {
   danger?: string
   /** What it acts on: the uid of an object, the version that it builds on. A plan that was confirmed holds for this one and no later one. */
   subject?: string
-  /** Data can be lost: the danger is confirmed by typing the installation's name. */
-  losesData?: boolean
+  /** What cannot be taken back, as a sentence begins: 'Data can be lost'. The danger is confirmed by typing the installation's name. */
+  final?: string
   command: Command
   /** What the command line cannot say and the call does: a comment of the script. */
   onlyInCall?: string

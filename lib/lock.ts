@@ -1,6 +1,6 @@
 /**
  * One operator at a time: a Lease in the installation's namespace, one for the installation, so that two
- * procedures cannot meet. It names its holder, what runs and since when. client-node has no leader election.
+ * procedures cannot meet; before there is that namespace, in `default`. It names its holder, what runs and since when. client-node has no leader election.
  */
 import type { V1Lease } from '@kubernetes/client-node'
 import { execFileSync } from 'node:child_process'
@@ -100,8 +100,8 @@ const heldBy = async (lease: V1Lease): Promise<Fail> => {
   )
 }
 
-const write = (method: 'POST' | 'PUT', lease: V1Lease): Promise<V1Lease> =>
-  asRunner('lock', () => request<V1Lease>(method, method === 'POST' ? collection('Lease') : `${collection('Lease')}/${LEASE}`, { body: lease }))
+const write = (method: 'POST' | 'PUT', lease: V1Lease, home: string | undefined): Promise<V1Lease> =>
+  asRunner('lock', () => request<V1Lease>(method, method === 'POST' ? collection('Lease', home) : `${collection('Lease', home)}/${LEASE}`, { body: lease }))
 
 /**
  * Takes the lease: at once when it is free or its holder on this machine is gone; says so at once where that one is
@@ -109,7 +109,7 @@ const write = (method: 'POST' | 'PUT', lease: V1Lease): Promise<V1Lease> =>
  * duration. Who brings more patience waits for everybody.
  */
 export const takeLock = async (
-  runbook: string, { patience = DURATION, stop, waiting }: { patience?: number | undefined; stop: AbortSignal; waiting(say: string): void },
+  runbook: string, { home, patience = DURATION, stop, waiting }: { home?: string | undefined; patience?: number | undefined; stop: AbortSignal; waiting(say: string): void },
 ): Promise<Lock> => {
   const mine = await identityOf(process.pid)
   const began = clock.now()
@@ -132,9 +132,9 @@ export const takeLock = async (
     let since = began
     let told = -Infinity
     for (;;) {
-      const lease = await read(ref('Lease', LEASE))
+      const lease = await read(ref('Lease', LEASE, home))
       try {
-        if (!lease) return await write('POST', record())
+        if (!lease) return await write('POST', record(), home)
         const holder = lease.spec?.holderIdentity ?? ''
         const is = await holderIs(holder)
         const waited = clock.now() - began
@@ -143,7 +143,7 @@ export const takeLock = async (
         if (moved && seen !== undefined && patience <= DURATION) throw await heldBy(lease)
         if (moved) [seen, since] = [now, clock.now()]
         const unchanged = clock.now() - since >= DURATION
-        if (holder === mine || !holder || is === 'gone' || (unchanged && is === 'elsewhere')) return await write('PUT', record(lease))
+        if (holder === mine || !holder || is === 'gone' || (unchanged && is === 'elsewhere')) return await write('PUT', record(lease), home)
         // Who is alive on this machine needs no second look.
         if (waited >= patience || (is === 'alive' && patience <= DURATION)) throw await heldBy(lease)
         if (waited - told >= 30_000) {
@@ -169,11 +169,11 @@ export const takeLock = async (
     'See what the other run does; when it is over, repeat the same line.', { code: EXIT.locked })
   const renew = async (): Promise<void> => {
     try {
-      current = await write('PUT', record(current))
+      current = await write('PUT', record(current), home)
       renewed = clock.now()
     } catch (error) {
       if (error instanceof Refused && (error.status === 409 || error.status === 404)) {
-        const now = await read(ref('Lease', LEASE)).catch(() => undefined)
+        const now = await read(ref('Lease', LEASE, home)).catch(() => undefined)
         if (now?.spec?.holderIdentity === mine) current = now
         else lost = lostTo(now)
       }
@@ -184,7 +184,7 @@ export const takeLock = async (
   const hold = async (look = false): Promise<void> => {
     if (clock.now() - renewed >= RENEW_AFTER) await renewNow()
     if (look && !lost) {
-      const now = await read(ref('Lease', LEASE))
+      const now = await read(ref('Lease', LEASE, home))
       if (!now) await renewNow()
       else if (now.spec?.holderIdentity !== mine) lost = lostTo(now)
     }
@@ -203,16 +203,16 @@ export const takeLock = async (
     release: async () => {
       clearInterval(timer)
       await renewing
-      if (!lost) await drop(current)
+      if (!lost) await drop(current, home)
     },
   }
 }
 
 /** Removes a lease that is as we know it. One that cannot be removed runs out by itself. */
-const drop = async ({ metadata }: V1Lease): Promise<void> => {
+const drop = async ({ metadata }: V1Lease, home: string | undefined): Promise<void> => {
   for (let attempt = 1; attempt <= 3; attempt++) {
     try {
-      return await asRunner('lock', () => request('DELETE', `${collection('Lease')}/${LEASE}`, {
+      return await asRunner('lock', () => request('DELETE', `${collection('Lease', home)}/${LEASE}`, {
         body: { kind: 'DeleteOptions', apiVersion: 'v1', preconditions: { uid: metadata?.uid, resourceVersion: metadata?.resourceVersion } },
       }))
     } catch (error) {
@@ -223,8 +223,8 @@ const drop = async ({ metadata }: V1Lease): Promise<void> => {
 }
 
 /** Removes the lease that a killed run of this machine left, when there is nothing else to do. */
-export const sweepLock = async (): Promise<void> => {
-  const lease = await read(ref('Lease', LEASE)).catch(() => undefined)
-  if (lease && await holderIs(lease.spec?.holderIdentity ?? '') === 'gone') await drop(lease)
+export const sweepLock = async (home?: string): Promise<void> => {
+  const lease = await read(ref('Lease', LEASE, home)).catch(() => undefined)
+  if (lease && await holderIs(lease.spec?.holderIdentity ?? '') === 'gone') await drop(lease, home)
 }
 

@@ -18,7 +18,7 @@ import { checkStateFolder, earlierRuns, folderOf } from './journal.ts'
 import { sweepLock } from './lock.ts'
 import { sweepMachine } from './machine.ts'
 import { launcher, repeatLine, sameLine, startOf } from './options.ts'
-import { reads } from './runbook.ts'
+import { homeOf, reads } from './runbook.ts'
 import { chooseValues, goTo, mustBeOf, readPlan, serverOf } from './place.ts'
 import { dangersOf, effectsOf, makePlan, mustMatch, nothingToDo, openSteps } from './plan.ts'
 import { estimateOf, factsScreen, paint, planScreen, preflightScreen, stops, width, wrap } from './screens.ts'
@@ -39,7 +39,7 @@ export const operate = async (definition: Definition<Inputs>, flags: Flags): Pro
   const timeout = durationOf(flags['timeout'])
   const { values, where } = await chooseValues(definition, flags, interactive, reviewed)
   const view = json ? jsonView() : interactive && !flags['verbose'] ? treeView() : plainView(flags['verbose'] === true)
-  const place = await goTo(where, flags, interactive, definition.cluster === false)
+  const place = await goTo(where, flags, interactive, definition)
   try {
     if (reviewed) mustBeOf(reviewed, place)
     return await operateAt(place, definition, flags, values, { view, where, interactive, reviewed, timeout })
@@ -118,7 +118,7 @@ const proceed = async (place: Place, definition: Procedure<Inputs>, flags: Flags
     return EXIT.done
   }
   if (nothingToDo(plan)) {
-    if (!only) await (place.local ? sweepMachine() : sweepLock())
+    if (!only) await (place.local ? sweepMachine() : sweepLock(homeOf(definition)))
     view.say(`${paint('green', '✓')} ${definition.outcome(values)}. Nothing to do.\n${factsScreen({}, facts)}`)
     view.data({ event: 'end', code: 0, changes: 0, before: facts, after: facts })
     return EXIT.done
@@ -195,9 +195,10 @@ const byHand = (plan: Plan): string[] => plan.steps.flatMap(({ id, state, why })
 const questionsOf = (plan: Plan): string[] => [...plan.questions, ...byHand(plan), ...(dangersOf(plan).length ? [`Go on? At risk: ${dangersOf(plan).join('; ')}.`] : [])]
 
 const mustBeWanted = async (plan: Plan, questions: string[], name: string, flags: Flags, interactive: boolean, line: (more: Flags) => string): Promise<void> => {
-  if (effectsOf(plan).some(({ losesData }: PlannedEffect) => losesData)) {
-    const typed = flags['confirm'] === name || (interactive && flags['confirm'] === undefined && await askName(`Data can be lost: ${dangersOf(plan).join('; ')}.`, name))
-    if (!typed) throw fail(`Data can be lost, and ${flags['confirm'] === undefined ? 'nobody confirmed it' : `“${String(flags['confirm'])}” is not this installation`}.`, `Nothing was changed. To go on: --confirm ${name}`, { code: EXIT.declined, line: line({ confirm: undefined }), add: words(['--confirm', name]) })
+  const final = effectsOf(plan).find((effect: PlannedEffect) => effect.final)?.final
+  if (final) {
+    const typed = flags['confirm'] === name || (interactive && flags['confirm'] === undefined && await askName(`${final}: ${dangersOf(plan).join('; ')}.`, name))
+    if (!typed) throw fail(`${final}, and ${flags['confirm'] === undefined ? 'nobody confirmed it' : `“${String(flags['confirm'])}” is not this installation`}.`, `Nothing was changed. To go on: --confirm ${name}`, { code: EXIT.declined, line: line({ confirm: undefined }), add: words(['--confirm', name]) })
   }
   if (flags['yes'] || !questions.length) return
   if (!interactive) {

@@ -18,6 +18,7 @@ import { me, takeLock } from './lock.ts'
 import { lockMachine } from './machine.ts'
 import { confirmationOf, duration, effectsOf, openSteps } from './plan.ts'
 import { runSteps } from './run.ts'
+import { homeOf } from './runbook.ts'
 import { factsScreen, failureScreen, paint, width, wrap } from './screens.ts'
 import { wrapLine } from './shell.ts'
 import { onSignals } from './signals.ts'
@@ -126,11 +127,11 @@ export const perform = async (performance: Performance): Promise<number> => {
   }
   journal.write({ event: 'start', runbook: definition.name, line, by: me(), installation: performance.installation, node: process.version })
   try {
-    lock = performance.local ? await lockMachine(definition.name) : await takeLock(definition.name, { patience: definition.patience, stop: signals.signal, waiting: (holder) => view.say(wrap(holder)) })
+    lock = performance.local ? await lockMachine(definition.name) : await takeLock(definition.name, { home: homeOf(definition), patience: definition.patience, stop: signals.signal, waiting: (holder) => view.say(wrap(holder)) })
     if (performance.recheck) {
       lookAgain()
       // What puts nothing at risk may have come up meanwhile: a KOTS that could not be asked for a moment.
-      for (const effect of effectsOf(await performance.recheck())) if (!effect.danger && !effect.losesData) confirmed.add(confirmationOf(effect))
+      for (const effect of effectsOf(await performance.recheck())) if (!effect.danger && !effect.final) confirmed.add(confirmationOf(effect))
     }
     for (const step of plan.steps) if (step.state === 'manual') view.say(`\n${wrap(`☞ ${step.id}, ${step.why}`, '  ')}`)
     await view.begin(steps)

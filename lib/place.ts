@@ -109,8 +109,9 @@ export const mustBeOf = (reviewed: ReviewedPlan, place: Place): void => {
     'Nothing was changed. Name the kubeconfig that the plan was made with (--kubeconfig, or KUBECONFIG in --env-file), or make a new plan.', { code: EXIT.stale })
 }
 
-/** Goes to the cluster, or opens the rehearsal, and sees that the installation's namespace is there. */
-export const goTo = async (where: Chosen['where'], flags: Flags, interactive: boolean, local: boolean): Promise<Place> => {
+/** Goes to the cluster, or opens the rehearsal, and sees that the installation's namespace is there, unless the run makes it. */
+export const goTo = async (where: Chosen['where'], flags: Flags, interactive: boolean, { cluster: wanted, namespace }: Definition<Inputs>): Promise<Place> => {
+  const local = wanted === false, made = namespace === 'made'
   const { connect } = await import('./cluster/kubernetes.ts')
   if (flags['rehearse'] || flags['markdown']) {
     const { rehearse } = await import('./rehearsal/index.ts')
@@ -122,7 +123,7 @@ export const goTo = async (where: Chosen['where'], flags: Flags, interactive: bo
     takePlaces(rehearsal)
     const cluster = local ? HERE : await connect({ kubeconfig: rehearsal.kubeconfig })
     if (!local) {
-      await mustAnswer(cluster)
+      await mustAnswer(cluster, made)
       cluster.flags = ['--context', cluster.context]
     }
     return {
@@ -143,15 +144,15 @@ export const goTo = async (where: Chosen['where'], flags: Flags, interactive: bo
     if (!interactive) throw usage(`No namespace is given, and context ${cluster.context} names none.`, `Add --namespace circleci-server, or whatever it is called: kubectl ${cluster.flags.join(' ')} get namespaces`)
     cluster = await connect({ ...target, namespace: await askValue('namespace', namespaceInput) })
   }
-  await mustAnswer(cluster)
+  await mustAnswer(cluster, made)
   return { cluster, local, rehearsal: undefined, leave: async () => {} }
 }
 
-const mustAnswer = async ({ context, namespace, name, flags }: Cluster): Promise<void> => {
+const mustAnswer = async ({ context, namespace, name, flags }: Cluster, made: boolean): Promise<void> => {
   const { request } = await import('./cluster/kubernetes.ts')
   try {
     await request('GET', '/version', { attempts: 2 })
-    await request('GET', `/api/v1/namespaces/${namespace}`)
+    if (!made) await request('GET', `/api/v1/namespaces/${namespace}`)
   } catch (error) {
     if (error instanceof Refused && error.status === 404) {
       throw fail(`There is no namespace ${namespace} in cluster ${name} (context ${context}).`, `kubectl ${flags.join(' ')} get namespaces`, { code: EXIT.preflight })

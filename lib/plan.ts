@@ -12,7 +12,7 @@ export interface PlannedEffect {
   again: Effect['again']
   danger?: string
   subject?: string
-  losesData?: boolean
+  final?: string
   line: string
   onlyInCall?: string
   changes: Change[]
@@ -74,10 +74,10 @@ const permissionsOf = (steps: Step[], planned: PlannedStep[]): Plan['permissions
     permission && planned.some((one) => one.id === id && one.needs && one.effects.length) ? [{ ask: permission.ask, flag: permission.flag }] : [])
 
 const predict = async (effect: Effect, openStep: number | undefined): Promise<PlannedEffect> => {
-  const { id, again, danger, subject, losesData, onlyInCall } = effect
+  const { id, again, danger, subject, final, onlyInCall } = effect
   const common = {
     id, again, line: commandLine(effect.command),
-    ...(danger ? { danger } : {}), ...(subject ? { subject } : {}), ...(losesData ? { losesData } : {}), ...(onlyInCall ? { onlyInCall } : {}),
+    ...(danger ? { danger } : {}), ...(subject ? { subject } : {}), ...(final ? { final } : {}), ...(onlyInCall ? { onlyInCall } : {}),
   }
   if (!effect.preview || openStep === 0) return { ...common, changes: [] }
   const { changes, refused } = await effect.preview()
@@ -105,8 +105,8 @@ const lines = (step: PlannedStep): string[] => step.effects.map(({ line, subject
   line.replaceAll(/ --kubeconfig (?:'[^']*'|\S+)/g, '') + (subject ? `   # for ${subject}` : '') + (danger ? `   # at risk: ${danger}` : ''))
 
 /** What was confirmed of an effect: which, on what, and at which risk. The same effect at another risk was not. */
-export const confirmationOf = ({ id, subject, danger, losesData }: Pick<PlannedEffect, 'id' | 'subject' | 'danger' | 'losesData'>): string =>
-  JSON.stringify([id, subject, danger, losesData])
+export const confirmationOf = ({ id, subject, danger, final }: Pick<PlannedEffect, 'id' | 'subject' | 'danger' | 'final'>): string =>
+  JSON.stringify([id, subject, danger, final])
 
 export const effectsOf = (plan: Plan): PlannedEffect[] => plan.steps.flatMap(({ effects }) => effects)
 

@@ -16,8 +16,9 @@ import { line } from './shell.ts'
 const LEASES = { resource: 'leases', group: 'coordination.k8s.io' }
 const FOR_THE_LOCK: Permission[] = [{ ...LEASES, verbs: ['create'] }, { ...LEASES, verbs: ['get', 'update', 'delete'], name: LEASE }]
 
-export const permissionsAllow = (wanted: Permission[]) => preflight('permissions', 'you may do all that the steps and the lock need', async () => {
-  const missing = await missingPermissions([...wanted, ...FOR_THE_LOCK])
+/** `home` is the namespace of the lock, where that is another one. */
+export const permissionsAllow = (wanted: Permission[], home?: string) => preflight('permissions', 'you may do all that the steps and the lock need', async () => {
+  const missing = await missingPermissions([...wanted, ...FOR_THE_LOCK.map((one) => ({ ...one, ...(home ? { namespace: home } : {}) }))])
   return missing.length
     ? bad(`you may not: ${missing.join(', ')}`, `Ask a cluster administrator for these, in namespace ${cluster().namespace} or cluster-wide as they are marked.`)
     : ok('all that the steps need is allowed')

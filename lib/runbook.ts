@@ -19,6 +19,8 @@ interface Common<I extends Inputs> {
   inputs: I
   /** False where it is for the time before there is a cluster: it asks for none, and its lock is one of this machine. */
   cluster?: false
+  /** Where the procedure makes the namespace of the installation itself: it need not be there, and the lock lies in `default`. */
+  namespace?: 'made'
   /** Throws a usage error where inputs, each fine by itself, do not go together. */
   together?(values: Values<I>): void
   /** Flags of lines to paste, for help and README. */
@@ -67,6 +69,8 @@ export interface Reading<I extends Inputs> extends Common<I> {
 }
 
 export type Definition<I extends Inputs> = Procedure<I> | Reading<I>
+/** Namespace of the lock, where it is not the installation's. */
+export const homeOf = ({ namespace }: { namespace?: 'made' }): string | undefined => (namespace === 'made' ? 'default' : undefined)
 export const reads = <I extends Inputs>(definition: Definition<I>): definition is Reading<I> => 'report' in definition
 
 /** Several runbooks in one file, told apart by the first word behind it. */

@@ -118,17 +118,17 @@ export const list = async <K extends Kind>(kind: K, query: Record<string, string
   (await request<{ items: Kinds[K][] }>('GET', collection(kind, namespace), { query })).items
 
 /** Verbs on a resource (or a subresource, `pods/exec`) in the installation's namespace; on the one object that is named, where a role may allow no other. */
-export interface Permission { verbs: string[]; resource: string; group?: string; name?: string; clusterWide?: boolean }
+export interface Permission { verbs: string[]; resource: string; group?: string; name?: string; namespace?: string; clusterWide?: boolean }
 
 /** Those of the permissions that the current user lacks, as kubectl words them. */
 export const missingPermissions = async (wanted: Permission[]): Promise<string[]> => {
-  const answers = await Promise.all(wanted.flatMap(({ verbs, resource, group = '', name, clusterWide }) => verbs.map(async (verb) => {
+  const answers = await Promise.all(wanted.flatMap(({ verbs, resource, group = '', name, namespace = cluster().namespace, clusterWide }) => verbs.map(async (verb) => {
     const [plural = resource, subresource] = resource.split('/')
     const review = await request<{ status: { allowed: boolean } }>('POST', '/apis/authorization.k8s.io/v1/selfsubjectaccessreviews', {
       body: {
         apiVersion: 'authorization.k8s.io/v1', kind: 'SelfSubjectAccessReview',
         spec: { resourceAttributes: {
-          verb, group, resource: plural, ...(subresource ? { subresource } : {}), ...(name ? { name } : {}), ...(clusterWide ? {} : { namespace: cluster().namespace }),
+          verb, group, resource: plural, ...(subresource ? { subresource } : {}), ...(name ? { name } : {}), ...(clusterWide ? {} : { namespace }),
         } },
       },
     })

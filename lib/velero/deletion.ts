@@ -35,7 +35,7 @@ export const deleteBackup = (name: string) => async (): Promise<Done | Effect[]>
   // One name for each try: sent twice, the second is refused. One that failed stays there for a day.
   const requestName = `${name}-${createHash('sha256').update(`${uid} ${last?.metadata.uid ?? ''}`).digest('hex').slice(0, 5)}`
   return [{
-    id: `delete backup ${name}`, again: 'guarded', subject: uid, losesData: true,
+    id: `delete backup ${name}`, again: 'guarded', subject: uid, final: 'Data can be lost',
     danger: `${name}, made ${new Date(startOf(backup)).toISOString().slice(0, 16).replace('T', ' ')} UTC, is deleted with all that it holds in the bucket`,
     command: { words: velero('backup', 'delete', name, '--confirm') },
     onlyInCall: `The request of the runbook holds for the backup with uid ${uid}.`,

@@ -104,7 +104,7 @@ export const startRestore = (name: string, maxAge: number) => async (): Promise<
   const words = ['kubectl', 'kots', 'restore', '--from-backup', name, '--wait-for-apps=false', '--velero-namespace', VELERO, ...cluster().flags]
   const from = backup ? new Date(startOf(backup)).toISOString().slice(0, 16).replace('T', ' ') : 'it was made'
   return [{
-    id: `kots restore ${name}`, again: 'mint', losesData: true, ...(backup?.metadata.uid ? { subject: backup.metadata.uid } : {}),
+    id: `kots restore ${name}`, again: 'mint', final: 'Data can be lost', ...(backup?.metadata.uid ? { subject: backup.metadata.uid } : {}),
     danger: `all that was written since ${from} UTC is lost, in the databases, in Vault and in the admin console, and CircleCI server is down for 10 to 15 minutes`,
     command: { words },
     onlyInCall: 'KOTS ends with 0 and does nothing where the backup is not good; the runbook looks before and after.',

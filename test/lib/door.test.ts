@@ -34,7 +34,7 @@ describe('the door', () => {
     expect(order).toEqual(['lock', 'effect-start', 'sent', 'effect-end'])
   })
 
-  test.each([{ danger: 'it is gone' }, { losesData: true }])('refuses what is destructive and was not confirmed: %j', async (more) => {
+  test.each([{ danger: 'it is gone' }, { final: 'Data can be lost' }])('refuses what is destructive and was not confirmed: %j', async (more) => {
     const call = vi.fn()
     await expect(open({ confirmed: false }).door.apply(effect('safe', call, more))).rejects.toMatchObject({ code: 6 })
     expect(call).not.toHaveBeenCalled()

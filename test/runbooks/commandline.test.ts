@@ -562,7 +562,7 @@ describe('where data can be lost', () => {
       export default runbook(import.meta, {
         name: 'lose-it', purpose: 'lose it', guide: 'none', when: 'never', examples: [], afterwards: [], inputs: { really: flag('really') },
         preflight: () => [], facts: async () => ({ set: (await read(target)) ? 'there' : 'gone', kept: secret.name }), outcome: () => 'it is gone',
-        steps: () => [step('lose', 'Lose it', async () => (await read(target)) ? [{ ...remove(target, undefined, { orphan: true, danger: 'all of it' }), losesData: true }] : done('it is gone'), { verify: async () => [notGoing(target)] })],
+        steps: () => [step('lose', 'Lose it', async () => (await read(target)) ? [{ ...remove(target, undefined, { orphan: true, danger: 'all of it' }), final: 'Data can be lost' }] : done('it is gone'), { verify: async () => [notGoing(target)] })],
       })
     `)
     await build({

@@ -5,6 +5,8 @@ export default defineConfig({
   test: {
     // CI counts the tests of all kinds from these.
     reporters: process.env['VITEST_JSON'] ? ['default', ['json', { outputFile: process.env['VITEST_JSON'] }]] : ['default'],
+    // On machines that others share a test that fails is tried once more; CI names those that needed it.
+    retry: process.env['VITEST_JSON'] ? 1 : 0,
     root: new URL('.', import.meta.url).pathname,
     globalSetup: ['bundle.ts'],
     include: ['lib/**/*.test.ts', 'rehearsal/**/*.test.ts', 'runbooks/**/*.test.ts'],

@@ -196,7 +196,7 @@ describe('a crash', () => {
       await procedure(second, begun)
       expect(essence(load(file))).toEqual(essence(load(quiet)))
       expect(readdirSync(dirname(file)).filter((name) => /lock|part/.test(name))).toEqual([])
-    }, 20_000)
+    })
 })
 
 const worldWith = (fault: World['fault']): string => {

@@ -488,7 +488,7 @@ describe('an effect that takes long', () => {
         if (!journals(world.state).includes('"event":"child"')) return
         process.kill(pid, 'SIGTERM')
         if (++times === 2) clearInterval(watch)
-      }, 500)
+      }, 1000)
     } })
     expect(ended.code, ended.all).toBe(143)
     last(ended.stderr)

@@ -73,6 +73,8 @@ describe.each(CASES)('$runbook $args.0', (one) => {
       Object.assign(world, JSON.parse(text))
     })
     expect(await second.run(runbook, [...args, ...consent(one)])).toMatchObject({ code: 0 })
+    // Where nothing was left to do, the lease of a machine that cannot be seen from here runs out by itself.
+    second.change(({ objects }) => { for (const key of Object.keys(objects)) if (key.startsWith('leases/')) delete objects[key] })
     expect(second.essence()).toEqual(quiet.essence)
   })
 

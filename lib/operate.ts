@@ -189,7 +189,7 @@ const preflightFailure = (stopped: CheckResult[], line: (more: Flags) => string,
 
 /** What a person has to do while the run waits: asked first, for nobody may be there to do it. */
 const byHand = (plan: Plan): string[] => plan.steps.flatMap(({ id, state, why }) =>
-  (state === 'manual' ? [`Step ${id} waits until a person has done it, ${why}. Will somebody do it?`] : []))
+  (state === 'manual' ? [`Step ${id} waits until a person has done it, ${why.split('\n')[0]?.replace(/:$/, '')}. Will somebody do it?`] : []))
 
 /** What has to be answered before the first change. */
 const questionsOf = (plan: Plan): string[] => [...plan.questions, ...byHand(plan), ...(dangersOf(plan).length ? [`Go on? At risk: ${dangersOf(plan).join('; ')}.`] : [])]

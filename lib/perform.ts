@@ -133,7 +133,6 @@ export const perform = async (performance: Performance): Promise<number> => {
       // What puts nothing at risk may have come up meanwhile: a KOTS that could not be asked for a moment.
       for (const effect of effectsOf(await performance.recheck())) if (!effect.danger && !effect.final) confirmed.add(confirmationOf(effect))
     }
-    for (const step of plan.steps) if (step.state === 'manual') view.say(`\n${wrap(`☞ ${step.id}, ${step.why}`, '  ')}`)
     await view.begin(steps)
     begun = true
     await runSteps({ steps, door, emit, hold, failing: () => { failed = true }, stop: signals.signal, until: performance.until, timeout: performance.timeout })

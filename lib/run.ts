@@ -94,6 +94,7 @@ const runStep = async (run: Run, step: Step, started: () => void, afterFailure: 
   }
   if (step.permission && answer.length && !step.permission.granted) throw await notAllowed(run, step, step.permission)
   if (step.manual && !answer.length) {
+    run.emit({ event: 'manual', id: step.id, say: `by hand: ${await step.manual.say()}` })
     const seen = await wait(run, step, 'to be done by hand', limit(run, step.manual.within), () => settledOrPossible(step))
     if (seen !== true) throw fail(`Step ${step.id} was not done by hand within ${duration(limit(run, step.manual.within))}.`, `Do it now: ${await step.manual.say()}. Then repeat the same line.`)
     lookAgain()

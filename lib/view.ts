@@ -68,6 +68,9 @@ const tail = ({ state, ms, changes }: Extract<StepEvent, { event: 'step' }>): st
   return parts.length ? paint('dim', `  ${parts.join(', ')}`) : ''
 }
 
+/** Rows that a person wrote stay rows. */
+const byHand = ({ id, say }: Extract<StepEvent, { event: 'manual' }>): string => `\n${wrap(`☞ ${id}, ${say}`, '  ')}\n`
+
 /** One JSON event a line on stdout; the schema is version 1. */
 export const jsonView = (): View => {
   const write = (event: object) => { process.stdout.write(JSON.stringify({ v: 1, time: new Date(clock.now()).toISOString(), ...event }) + '\n') }
@@ -81,7 +84,8 @@ export const plainView = (verbose: boolean): View => {
   return {
     say: stderr, last: atOnce, data: () => {}, begin: async () => {}, end: async () => {},
     on: (event) => {
-      if (event.event === 'wait') {
+      if (event.event === 'manual') stderr(byHand(event))
+      else if (event.event === 'wait') {
         if (event.ms === 0 || clock.now() - spoke >= 30_000) {
           spoke = clock.now()
           stamped(`⠿ ${waiting(event)}`)
@@ -163,6 +167,10 @@ export const treeView = (): View => {
       } as never).run().catch(() => {})
     },
     on: (event) => {
+      if (event.event === 'manual') {
+        said = wrap(byHand(event).trim(), '', room() - 2)
+        return show(current?.output ?? '')
+      }
       if (event.event !== 'step' && event.event !== 'wait') {
         clearInterval(counting)
         if (event.event === 'effect-start') return count(event.effect)
@@ -178,6 +186,7 @@ export const treeView = (): View => {
       } else {
         entry.title = titled(`${event.n} ${event.id.padEnd(column)}${event.say}`, tail(event))
         entry.output = ''
+        if (event.state !== 'started') said = ''
       }
       draw(entry)
       if (event.event === 'step' && event.state !== 'started') entry.settle(event.state)

@@ -10,6 +10,8 @@ import { Stopped, isPassing, sentence } from './fail.ts'
 
 export type StepEvent =
   | { event: 'step'; id: string; n: number; state: 'started' | 'done' | 'failed' | 'stopped' | 'left'; say: string; ms: number; changes: number }
+  /** What a person does now, while the run watches for the result. */
+  | { event: 'manual'; id: string; say: string }
   | { event: 'wait'; id: string; say: string; seen: string; ms: number; within?: number }
 
 export interface Run {

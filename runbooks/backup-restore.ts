@@ -3,8 +3,9 @@
  * Backups of the installation: make one, list them, prove that one is usable, restore it, schedule them, find out
  * why they fail, delete one. Operations guide 3.4.1, "Backup and Restore" and "Troubleshooting Backups".
  */
+import { addresses } from '../lib/server/balancers.ts'
 import {
-  addressFacts, afterRestore, balancersAnswer, clientChecks, dnsChecks, dnsLeadsThere, forgetAddresses, keepAddresses, kotsHasAddresses, nomadAdvertises,
+  afterRestore, balancersAnswer, clientChecks, dnsChecks, dnsLeadsThere, forgetAddresses, keepAddresses, kotsHasAddresses, nomadAdvertises,
   nomadClientsAreBack, nomadServersRun,
 } from '../lib/velero/addresses.ts'
 import { backupFacts, makeBackup, span } from '../lib/velero/backups.ts'
@@ -92,7 +93,7 @@ export default runbooks(import.meta, {
       examples: [`instance-7k2fq ${where} --dry-run`, `instance-7k2fq ${where}`, `instance-7k2fq ${where} --yes --confirm prod-ci --hand-over`, 'instance-7k2fq --rehearse --yes --confirm rehearsal'],
       preflight: ({ name }) => [permissionsAllow(FOR_RESTORES), kotsKnowsSnapshots(), veleroRuns(), locationAnswersNow(), backupIsUsable(name), serverFits(name), everythingIsIn()],
       outcome: ({ name }) => `${name} is restored`,
-      facts: addressFacts,
+      facts: addresses,
       afterwards: [
         'Remote Docker and machine jobs, contexts and logins: run realitycheck before users come back.',
         'External databases and the object storage are as they are now, not as they were when the backup was made.',

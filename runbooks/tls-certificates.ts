@@ -3,7 +3,8 @@
  * The certificate of the frontend: order one of Let's Encrypt, renew it, check one that is there.
  * Installation guide 3.3.0, phase 1, "Frontend TLS certificates".
  */
-import { certbotIsThere, credentialsAreOurs, folderOf, haveCertificate, haveRenewed, liveIn, termsAreAgreed, wasOrdered, zoneIsThere, type Dns } from '../lib/server/certbot.ts'
+import { certbotIsThere, credentialsAreOurs, folderOf, haveCertificate, haveRenewed, liveIn, termsAreAgreed, wasOrdered, zoneIsThere } from '../lib/server/certbot.ts'
+import type { Dns } from '../lib/cloud/dns.ts'
 import { certificateChecks, certificateFacts, certificateLooks, ways } from '../lib/server/certificates.ts'
 import { step, verifyStep } from '../lib/effect.ts'
 import { EXIT, fail } from '../lib/fail.ts'

@@ -3,6 +3,7 @@
  */
 import { chmodSync, existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { license, preparedFiles } from './bare.ts'
 import { chain, DOMAIN, keys } from './certificates.ts'
 import { failed, flags, notPlayed, parse, printed, type Call, type Output, type Tool } from './tool.ts'
 import { iso, type World } from './world.ts'
@@ -23,7 +24,8 @@ const tlsOf = (world: World): TlsWorld => world.tls ?? tlsWorld()
 const CREDENTIALS = 'dns-admin.json'
 
 /** What tools have put onto the machine's disk, by its name: a function of the world, so that a killed run leaves no half. */
-const filesOf = ({ tls }: World): Record<string, string> => ({
+const filesOf = ({ tls, licensed, prepared }: World): Record<string, string> => ({
+  ...(licensed ? { 'license.yaml': license } : {}), ...(prepared ? preparedFiles() : {}),
   ...(tls?.held ? { 'fullchain.pem': chain(tls.held), 'privkey.pem': keys(tls.held) } : {}),
   ...(tls?.zone === 'google' ? { [CREDENTIALS]: `${JSON.stringify({ type: 'service_account', project_id: 'my-project', client_email: 'dns-admin@my-project.iam.gserviceaccount.com' }, null, 2)}\n` } : {}),
 })
@@ -79,13 +81,25 @@ export const certbot: Tool = {
   play,
 }
 
-/** The aws CLI, of which runbooks ask for zones alone; all else of AWS is answered where the SDK would send it. */
+/** The aws CLI, of which runbooks ask for zones and records alone; all else of AWS is answered where the SDK would send it. */
 export const aws: Tool = {
   name: ({ argv }) => `aws ${argv.slice(0, 2).join(' ')}`,
-  mutates: () => false,
-  play: (world, { argv }) => (argv.join(' ') !== 'route53 list-hosted-zones --output json' ? notPlayed(`aws ${argv.slice(0, 2).join(' ')}`, 'certbot.ts')
-    : printed(JSON.stringify({ HostedZones: tlsOf(world).zone === 'route53' ? [{ Id: '/hostedzone/Z0REHEARSAL', Name: 'example.com.', Config: { PrivateZone: false } }] : [] }))),
+  mutates: ({ argv }) => argv[1] === 'change-resource-record-sets',
+  play: (world, { argv }) => {
+    const json = (answer: object) => printed(JSON.stringify(answer))
+    const after = (flag: string) => argv[argv.indexOf(flag) + 1] ?? ''
+    const zones = tlsOf(world).zone === 'route53' ? [{ Id: `/hostedzone/${ZONE}`, Name: 'example.com.', Config: { PrivateZone: false } }] : []
+    if (argv.join(' ') === 'route53 list-hosted-zones --output json') return json({ HostedZones: zones })
+    if (argv[0] !== 'route53' || after('--hosted-zone-id') !== ZONE || !zones.length) return notPlayed(`aws ${argv.slice(0, 2).join(' ')}`, 'certbot.ts')
+    if (argv[1] === 'list-resource-record-sets') {
+      return json({ ResourceRecordSets: Object.entries(world.dns ?? {}).filter(([name]) => name >= after('--start-record-name')).map(([name, to]) => ({ Name: `${name}.`, Type: 'CNAME', TTL: 300, ResourceRecords: [{ Value: `${to}.` }] })) })
+    }
+    const { Changes } = JSON.parse(after('--change-batch')) as { Changes: { ResourceRecordSet: { Name: string; ResourceRecords: { Value: string }[] } }[] }
+    for (const { ResourceRecordSet: { Name, ResourceRecords } } of Changes) world.dns = { ...world.dns, [Name.replace(/\.$/, '')]: ResourceRecords[0]?.Value.replace(/\.$/, '') ?? '' }
+    return json({ ChangeInfo: { Status: 'PENDING' } })
+  },
 }
+const ZONE = 'Z0REHEARSAL'
 
 /** Google's list of zones. */
 export const googleZones = (world: World): object => (tlsOf(world).zone === 'google' ? [{ name: 'example', dnsName: 'example.com.', visibility: 'public' }] : [])

@@ -3,6 +3,8 @@
  * Velero's log.
  */
 import { nomadNodes } from './backups.ts'
+import { newest } from './kots.ts'
+import { screenOf } from './kots-screen.ts'
 import { list, keyOf, type World } from './world.ts'
 
 interface Output { stdout: string; stderr: string; code: number }
@@ -20,6 +22,7 @@ export const exec = (world: World, argv: string[], stdin: string): Output => {
     return { stdout: `${JSON.stringify(body)}\n${status}`, stderr: '', code: 0 }
   }
   if (argv.slice(argv.indexOf('--') + 1).join(' ') === 'nomad node status') return { stdout: nomadNodes(world), stderr: '', code: 0 }
+  if (argv.at(-1)?.includes('circle_ghe')) return { stdout: `users ${world.users ?? 0}\n`, stderr: '', code: 0 }
   return { stdout: '', stderr: `rehearsal: not played: ${argv.join(' ')}; extend lib/rehearsal/console.ts\n`, code: 1 }
 }
 
@@ -35,7 +38,8 @@ const answer = (world: World, { method, path }: { method: string; path: string }
     const agents = list(world, 'pods', 'velero').filter(({ metadata, status }) => metadata.labels?.['name'] === 'restic' && status.phase === 'Running')
     return { status: 200, body: { veleroVersion: 'v1.9.0', isVeleroRunning: Boolean(world.objects[keyOf('deployments', 'velero', 'velero')]), isResticRunning: agents.length > 0, success: true } }
   }
-  if (path === `/api/v1/app/${kots.slug}`) return { status: 200, body: { slug: kots.slug, allowSnapshots: !rules.noSnapshots } }
+  if (path === `/api/v1/app/${kots.slug}`) return { status: 200, body: { slug: kots.slug, currentSequence: newest(kots).sequence, allowSnapshots: !rules.noSnapshots } }
+  if (path === `/api/v1/app/${kots.slug}/config/${newest(kots).sequence}`) return { status: 200, body: screenOf(kots) }
   if (config && method === 'GET') {
     const { schedule = '', ttl = '720h' } = kots.snapshots ?? {}
     return { status: 200, body: { autoEnabled: schedule !== '', autoSchedule: { schedule: schedule || '0 0 * * MON' }, ttl: { inputValue: '1', inputTimeUnit: 'month', converted: ttl } } }

@@ -3,6 +3,7 @@
  * Functions over plain state, so that a stand-in beside a real API server can use them too.
  */
 import { installation } from './installation.ts'
+import { lacking, moreItems } from './kots-screen.ts'
 import { secret } from './secret.ts'
 import { iso, type KubeObject } from './world.ts'
 
@@ -12,7 +13,7 @@ export interface Version {
   versionLabel: string
   sequence: number
   createdOn: string
-  status: 'deployed' | 'deploying' | 'pending' | 'failed'
+  status: 'deployed' | 'deploying' | 'pending' | 'pending_config' | 'failed'
   deployedAt: string | null
   source: string
   /** Stored values; an item that was never saved has no entry. */
@@ -49,7 +50,7 @@ const items = [
 
 /** The items of our installation, and what is stored for them. */
 export const kotsConfig = (): { items: Item[]; values: Record<string, ConfigValue> } => ({
-  items: items.map(([one]) => one),
+  items: [...items.map(([one]) => one), ...moreItems],
   values: Object.fromEntries(items.flatMap(([one, stored]) => (stored ? [[one.name, { ...stored }]] : []))),
 })
 
@@ -82,6 +83,20 @@ export const setConfig = (kots: Kots, slug: string, values: Record<string, strin
     deployedAt: deploy ? iso(now) : null, source: 'Config Change', values: structuredClone(base.values),
   }
   for (const [name, value] of Object.entries(values)) next.values[name] = { ...next.values[name], value }
+  kots.versions.unshift(next)
+  return next
+}
+
+/** Makes a sequence of a whole configuration, as `kots set config --config-file` does: what is not in it is cleared. */
+export const setWhole = (kots: Kots, slug: string, values: Record<string, ConfigValue | null>, deploy: boolean, now: number): Version | string => {
+  if (slug !== kots.slug) return `app with slug ${slug} not found`
+  const base = newest(kots)
+  const next: Version = {
+    ...base, sequence: base.sequence + 1, createdOn: iso(now), status: deploy ? 'deploying' : 'pending', deployedAt: deploy ? iso(now) : null, source: 'Config Change',
+    values: Object.fromEntries(Object.entries(values).flatMap(([name, held]) => (held && (held.value || held.default) && kots.items.some((item) => item.name === name) ? [[name, { ...(held.default ? { default: held.default } : {}), ...(held.value ? { value: held.value } : {}) }]] : []))),
+  }
+  const missing = lacking({ ...kots, versions: [next] })
+  if (missing.length) return `unexpected status code from 400: The following fields are required: ${missing.join(', ')}`
   kots.versions.unshift(next)
   return next
 }

@@ -1,11 +1,13 @@
 /**
  * kubectl and its KOTS plugin in a rehearsal.
  */
+import { parse as parseYaml } from 'yaml'
 import { startBackup, startRestore } from './backups.ts'
+import { installKots, kotsAnswers } from './bare.ts'
 import { exec, toConsole, veleroLog } from './console.ts'
 import { startDeploy } from './controllers.ts'
 import { NAMESPACE } from './installation.ts'
-import { appsJson, configYaml, setConfig, versionsJson } from './kots.ts'
+import { appsJson, configYaml, setConfig, setWhole, versionsJson } from './kots.ts'
 import { failed, flags, notPlayed, parse, printed, type Call, type Output, type Tool } from './tool.ts'
 import type { World } from './world.ts'
 
@@ -25,6 +27,9 @@ const COMMANDS: Record<string, Record<string, boolean>> = {
   'kots restore': flags('wait-for-apps', 'from-backup velero-namespace output o'),
   exec: flags('stdin i tty t', 'container c'),
   logs: flags('', 'container c tail since'),
+  'kots install': flags('port-forward copy-proxy-env skip-preflights airgap with-minio', 'shared-password name license-file config-values wait-duration http-proxy https-proxy no-proxy repo set'),
+  'config view': flags('minify raw', 'output o'),
+  'config set-context': flags('current', ''),
   'kots set config': flags('merge deploy skip-preflights', 'key value value-from-file config-file'),
 }
 
@@ -49,12 +54,13 @@ const nameOf = (call: Call): string => {
 
 export const kubectl: Tool = {
   name: nameOf,
-  mutates: (call) => /^kubectl (kots (set config|backup|restore)\b|exec PUT)/.test(nameOf(call)),
+  mutates: (call) => /^kubectl (kots (install|set config|backup|restore)\b|exec PUT)/.test(nameOf(call)),
   play: (world, call) => (call.argv[0]?.startsWith('-') && call.argv.includes('kots')
-    ? failed(`flags cannot be placed before plugin name: ${call.argv[0]}`) : play(world, plain(call), call.stdin)),
+    ? failed(`flags cannot be placed before plugin name: ${call.argv[0]}`) : play(world, plain(call), call)),
 }
 
-const play = (world: World, argv: string[], stdin: string): Output => {
+const play = (world: World, argv: string[], call: Call): Output => {
+  const { stdin } = call
   const { kots } = world
   // KOTS before 1.59 has one `get` with one argument; config is no command of its own there, nor are versions.
   const old = olderThan(kots.version, '1.59.0')
@@ -69,6 +75,7 @@ const play = (world: World, argv: string[], stdin: string): Output => {
     const client = { major: '1', minor: '20', gitVersion: 'v1.20.15', platform: 'linux/amd64' }
     return printed(output === 'json' ? `${JSON.stringify({ clientVersion: client }, null, 2)}\n` : `Client Version: ${client.gitVersion}\n`)
   }
+  if (name === 'config view') return printed(NAMESPACE)
   if (name === 'logs') return printed(veleroLog(world))
   if (name === 'exec') return exec(world, argv, stdin)
   if (name === 'kots version') return printed(output === 'json' ? `{"version":"${kots.version}"}\n` : `Replicated KOTS ${kots.version}\n`)
@@ -81,7 +88,8 @@ const play = (world: World, argv: string[], stdin: string): Output => {
   if (flag['context'] && flag['context'] !== 'rehearsal') {
     return failed(`failed to get clientset: failed to get cluster config: failed to convert kube flags to rest config: context "${flag['context']}" does not exist`)
   }
-  if (namespace !== NAMESPACE) return failed('failed to start port forwarding: failed to get kotsadm pod name: failed to find kotsadm pod')
+  if (name === 'kots install') return installs(world, words, flag, call)
+  if (namespace !== NAMESPACE || !kotsAnswers(world)) return failed('failed to start port forwarding: failed to get kotsadm pod name: failed to find kotsadm pod')
   const command = name === 'kots get' ? `kots get ${words.length === 1 ? words[0] : ''}` : name
   if (command === 'kots get apps') return output === 'json' ? printed(appsJson(kots)) : tables()
   if (name === 'kots get versions') {
@@ -94,7 +102,7 @@ const play = (world: World, argv: string[], stdin: string): Output => {
     const yaml = configYaml(kots, flag['sequence'] && flag['sequence'] !== '-1' ? Number(flag['sequence']) : undefined)
     return yaml === undefined ? failed('failed to get config: failed to get app version archive') : printed(yaml)
   }
-  if (name === 'kots set config') return set(world, words, flag)
+  if (name === 'kots set config') return set(world, words, flag, stdin)
   if (name === 'kots backup') return backup(world)
   return { stdout: 'Examples:\nkubectl kots get apps\n\nUsage:\n  kots get [resource] [flags]\n', stderr: '', code: 1 }
 }
@@ -107,8 +115,28 @@ const backup = (world: World): Output => {
 
 const tables = (): Output => notPlayed('any output but -o json', 'kubectl.ts')
 
-const set = (world: World, [slug = '', ...pairs]: string[], flag: Record<string, string>): Output => {
-  for (const other of ['key', 'value', 'value-from-file', 'config-file']) {
+/** The licence is a file of the operator, which is there where the world says so. */
+const installs = (world: World, [slug]: string[], flag: Record<string, string>, { env }: Call): Output => {
+  if (slug !== 'circleci-server') return failed(`failed to find application ${slug}`)
+  if (flag['port-forward'] !== 'false') return notPlayed('kots install with its tunnel', 'kubectl.ts')
+  if (!world.licensed || !flag['license-file']) return failed('failed to get license: failed to read license file')
+  if (!env?.['KOTS_SHARED_PASSWORD']) return notPlayed('the question for a password', 'kubectl.ts')
+  installKots(world)
+  return printed('  • Deploying Admin Console\n')
+}
+
+const setFile = (world: World, slug: string, flag: Record<string, string>, stdin: string): Output => {
+  if (flag['config-file'] !== '/dev/stdin' || flag['merge'] === 'true') return notPlayed('--config-file', 'kubectl.ts')
+  const { spec } = parseYaml(stdin) as { spec: { values: Record<string, { value?: string; default?: string } | null> } }
+  const made = setWhole(world.kots, slug, spec.values, flag['deploy'] === 'true', world.time)
+  if (typeof made === 'string') return failed(made)
+  if (made.status === 'deploying') startDeploy(world, made.sequence)
+  return printed('  • Done\n')
+}
+
+const set = (world: World, [slug = '', ...pairs]: string[], flag: Record<string, string>, stdin: string): Output => {
+  if (flag['config-file'] !== undefined) return setFile(world, slug, flag, stdin)
+  for (const other of ['key', 'value', 'value-from-file']) {
     if (flag[other] !== undefined) return notPlayed(`--${other}`, 'kubectl.ts')
   }
   const bad = pairs.find((pair) => !pair.includes('='))

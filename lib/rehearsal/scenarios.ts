@@ -2,6 +2,7 @@
  * Worlds that are not well: each scenario changes a healthy one before the rehearsal begins.
  */
 import { EXIT, fail } from '../fail.ts'
+import { withoutInstallation } from './bare.ts'
 import { rateExceeded } from './controllers.ts'
 import { tlsScenarios } from './certbot.ts'
 import { NAMESPACE, podStatus } from './installation.ts'
@@ -181,6 +182,15 @@ const all: Record<string, Scenario> = {
   'no-velero': {
     about: 'Velero was never installed, and AWS knows nothing of it',
     apply: (world) => withoutVelero(world),
+  },
+  'no-server': {
+    about: 'a cluster in which nothing is installed, and the files of all that comes before the installation',
+    apply: (world) => {
+      withoutInstallation(world)
+      world.aws.users = {}
+      world.prepared = true
+      world.tls = { zone: 'route53', held: 'new' }
+    },
   },
   ...storeScenarios((world) => withoutVelero(world)),
   ...backupScenarios,

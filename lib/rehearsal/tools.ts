@@ -5,6 +5,7 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { join } from 'node:path'
 import { aws, certbot } from './certbot.ts'
+import { curl } from './curl.ts'
 import { docker } from './docker.ts'
 import { github } from './github.ts'
 import { gcloud, iamcredentials } from './gcp.ts'
@@ -14,7 +15,7 @@ import { failed, notPlayed, Usage, type Call, type Output, type Tool } from './t
 import { velero } from './velero-cli.ts'
 import type { World } from './world.ts'
 
-const TOOLS: Record<string, Tool> = { kubectl, velero, mc, gcloud, docker, certbot, aws }
+const TOOLS: Record<string, Tool> = { kubectl, velero, mc, gcloud, docker, certbot, aws, curl }
 const toolOf = ({ tool }: Call): Tool | undefined => ({ ...TOOLS, iamcredentials, github })[tool]
 
 export const nameOf = (call: Call): string => toolOf(call)?.name(call) ?? call.tool
@@ -47,7 +48,7 @@ export const sendOutput = (response: ServerResponse, { stdout, stderr, code }: O
   })
 
 /** What tools read of their environment. */
-const READ = ['MC_HOST_newkey', 'CLOUDSDK_AUTH_CREDENTIAL_FILE_OVERRIDE']
+const READ = ['KOTS_SHARED_PASSWORD', 'MC_HOST_newkey', 'CLOUDSDK_AUTH_CREDENTIAL_FILE_OVERRIDE']
 
 // bash and its /dev/tcp: a Node for each call would take longer than all else. HTTP/1.0, so that the answer ends with the connection.
 const script = (tool: string): string => `\

@@ -22,7 +22,7 @@ export interface KubeObject {
 
 export interface Owner { apiVersion: string; kind: string; name: string; uid: string; controller?: boolean; blockOwnerDeletion?: boolean }
 
-export interface Due { at: number; do: 'orphan' | 'start-pod' | 'grow-volume' | 'grow-files' | 'finish-deploy' | 'start-velero' | 'validate-location' | 'run-velero'; name: string; uid?: string; sequence?: number }
+export interface Due { at: number; do: 'orphan' | 'start-pod' | 'grow-volume' | 'grow-files' | 'finish-deploy' | 'start-velero' | 'validate-location' | 'run-velero' | 'install'; name: string; uid?: string; sequence?: number }
 
 /** What this installation does otherwise than a healthy one; scenarios set it. */
 export interface Rules {
@@ -78,6 +78,11 @@ export interface World {
   /** When each cloud volume was last modified. */
   modified: Record<string, number>
   due: Due[]
+  /** CircleCI sent a licence; the files of the earlier runbooks lie there. */
+  licensed?: boolean
+  prepared?: boolean
+  /** How many have logged in. */
+  users?: number
   /** Host names of people's DNS, and the address that the Nomad clients know. */
   dns?: Record<string, string>
   nomadServer?: string

@@ -8,9 +8,9 @@ import { ask, bad, done, minutes, ok, preflight, warning } from '../effect.ts'
 import { isOpenToOthers, placeOf, readSecret } from '../files.ts'
 import { line } from '../shell.ts'
 import { complaint, readTool, runTool } from '../tools.ts'
+import { publicZones, zoneOf, type Dns } from '../cloud/dns.ts'
 import { certificateFacts, lackOf, namesOf, type Pair } from './certificates.ts'
 
-export type Dns = 'route53' | 'google'
 export interface Order { domain: string; dns: Dns; mail: string; credentials: string | undefined; folder: string; staging: boolean }
 
 /** Certificates for practice lie apart: certbot would keep one of them in place of a real one. */
@@ -81,8 +81,6 @@ export const certbotIsThere = (dns?: Dns) => preflight('certbot', `certbot is in
     : bad(`${name} has no plugin dns-${dns}`, `Install it where certbot itself is installed: pip3 install ${PLUGIN[dns]}`)
 })
 
-const isIn = (zone: string, domain: string): boolean => `.${domain}.`.endsWith(`.${zone.replace(/\.?$/, '.')}`)
-
 const ofProject = (credentials: string | undefined): string | undefined => {
   try {
     return (JSON.parse(credentials === undefined ? '' : readSecret(credentials) ?? '') as { project_id?: string }).project_id
@@ -91,32 +89,14 @@ const ofProject = (credentials: string | undefined): string | undefined => {
   }
 }
 
-interface Zones { HostedZones: { Name: string; Config?: { PrivateZone?: boolean } }[] }
-type GoogleZones = { dnsName: string; visibility?: string }[]
-
-/** The public zones, as the provider's own command line lists them; a sentence where it does not. */
-const publicZones = async ({ dns, credentials }: Order): Promise<string[] | { unknown: string }> => {
-  const project = ofProject(credentials)
-  const words = dns === 'route53' ? ['aws', 'route53', 'list-hosted-zones', '--output', 'json']
-    : ['gcloud', 'dns', 'managed-zones', 'list', ...(project ? [`--project=${project}`] : []), '--format=json', '--quiet']
-  const said = await readTool(words)
-  if (said.code !== 0) return { unknown: said.code === 127 ? `there is no ${words[0]} here` : complaint(said) }
-  try {
-    return dns === 'route53' ? (JSON.parse(said.stdout) as Zones).HostedZones.filter(({ Config }) => !Config?.PrivateZone).map(({ Name }) => Name)
-      : (JSON.parse(said.stdout) as GoogleZones).filter(({ visibility }) => visibility !== 'private').map(({ dnsName }) => dnsName)
-  } catch {
-    return { unknown: `${words[0]} did not answer in JSON` }
-  }
-}
-
 /** The zone in which certbot makes its record is there, as far as that can be asked. */
 export const zoneIsThere = (order: Order) => preflight('zone', `a public zone of ${order.domain} is there, as far as that can be asked`, async () => {
   const place = order.dns === 'route53' ? 'Route 53' : 'Google Cloud DNS'
-  const zones = await publicZones(order)
+  const zones = await publicZones(order.dns, ofProject(order.credentials))
   if (!Array.isArray(zones)) return warning(`${place} cannot be asked for the zone: ${zones.unknown}`, 'Where there is no zone, certbot says so, and orders nothing.')
-  const zone = zones.filter((one) => isIn(one, order.domain)).toSorted((a, b) => b.length - a.length)[0]
-  return zone ? ok(`${zone} of ${place}`)
-    : bad(`${place} has no public zone that ${order.domain} is in${zones.length ? `; it has ${zones.slice(0, 5).join(', ')}` : ''}`, 'Use the credentials of the account that has it, or make the zone first; certbot puts a TXT record into it.')
+  const zone = zoneOf(zones, order.domain)
+  return zone ? ok(`${zone.name} of ${place}`)
+    : bad(`${place} has no public zone that ${order.domain} is in${zones.length ? `; it has ${zones.slice(0, 5).map(({ name }) => name).join(', ')}` : ''}`, 'Use the credentials of the account that has it, or make the zone first; certbot puts a TXT record into it.')
 })
 
 /** Google's credentials are there, and nobody else's to read; Route 53 takes those of the aws CLI. */

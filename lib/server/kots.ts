@@ -16,7 +16,7 @@ import { TOO_LATE, complaint, readTool, runTool } from '../tools.ts'
 export const SLUG = 'circleci-server'
 
 /** `kubectl kots …`; a plugin takes the flags of kubectl only behind its own words. */
-const kots = (...words: string[]): string[] => {
+export const kots = (...words: string[]): string[] => {
   const { flags, namespace } = cluster()
   return ['kubectl', 'kots', ...words, ...flags, '-n', namespace]
 }
@@ -46,7 +46,7 @@ export const kotsCli = async (): Promise<string | undefined> => (await plugin())
 export const kotsTrouble = async (): Promise<string | undefined> => (await plugin()).trouble
 
 /** Release of CircleCI server that is deployed, where KOTS tells. */
-export const serverVersion = once(async (): Promise<string | undefined> => {
+export const serverVersion = oncePerLook(async (): Promise<string | undefined> => {
   const { stdout } = await ask('get', 'apps', '-o', 'json')
   return json<{ slug: string; versionlabel: string }[]>(stdout)?.find(({ slug }) => slug === SLUG)?.versionlabel || undefined
 })
@@ -91,7 +91,7 @@ const versionInForce = async (): Promise<KotsVersion | undefined> => {
 
 const itemsAt = async (sequence: number): Promise<Item[] | string> => itemsOf(await ask('get', 'config', '--appslug', SLUG, '--sequence', String(sequence)))
 
-const itemsInForce = oncePerLook(async (): Promise<Item[] | string> => {
+export const itemsInForce = oncePerLook(async (): Promise<Item[] | string> => {
   const [version, newest] = [await versionInForce(), (await kotsVersions())?.[0]]
   return version && version.sequence !== newest?.sequence ? itemsAt(version.sequence) : kotsItems()
 })
@@ -128,6 +128,13 @@ const itemsOf = async ({ code, stdout, stderr }: Outcome): Promise<Item[] | stri
   } catch {
     return UNREADABLE
   }
+}
+
+/** The newest version's configuration as KOTS prints it, with its passwords. Throws where it does not. */
+export const configYaml = async (): Promise<string> => {
+  const { code, stdout, stderr } = await ask('get', 'config', '--appslug', SLUG)
+  if (code === 0) return stdout
+  throw new Unanswered(`KOTS does not print its configuration: ${complaint({ code, stdout: '', stderr })}.`, `See whether the admin console is well, then repeat the same line: ${adminConsole()}`)
 }
 
 /** Names of the items whose stored value differs between a version and the newest one; values are not shown. */

@@ -3,10 +3,11 @@
  * world forgets them; what holds them afterwards (DNS, KOTS, Nomad's servers and clients) is found by them.
  * Operations guide 3.4.1, "Restoring backups", the notes.
  */
-import type { V1ConfigMap, V1Service } from '@kubernetes/client-node'
+import type { V1ConfigMap } from '@kubernetes/client-node'
 import type { Check, Done, Effect, Step } from '../effect.ts'
 import { time } from './backups.ts'
 import { done, minutes, verifyStep } from '../effect.ts'
+import { addresses, BALANCERS, FRONT, hasAddress } from '../server/balancers.ts'
 import { isReady } from '../server/databases.ts'
 import { Unanswered } from '../fail.ts'
 import { adminConsole, kotsItems, setAndDeploy, valueOf } from '../server/kots.ts'
@@ -16,19 +17,7 @@ import { collection, kubectl, list, read, ref, remove } from '../cluster/objects
 import { line } from '../shell.ts'
 import { readTool } from '../tools.ts'
 
-/** Load balancers of the installation: of users and webhooks, of Nomad clients, of the output of builds, of machine jobs. */
-const NAMES = ['circleci-server-traefik', 'nomad-server-external', 'output-processor', 'vm-service']
-
 const KEPT = ref('ConfigMap', 'circleci-runbooks-restore')
-
-const addressOf = (service: V1Service | undefined): string | undefined => {
-  const first = service?.status?.loadBalancer?.ingress?.[0]
-  return first?.hostname ?? first?.ip
-}
-
-/** The address of each load balancer that is there now. */
-export const addresses = async (): Promise<Record<string, string>> => Object.fromEntries((await Promise.all(NAMES.map(async (name) =>
-  [name, addressOf(await read(ref('Service', name)))] as const))).flatMap(([name, address]) => (address ? [[name, address]] : [])))
 
 /** What was noted down before the restore of this backup, while it is under way. */
 export const keptOf = async (backup: string): Promise<V1ConfigMap | undefined> => {
@@ -39,7 +28,7 @@ export const keptOf = async (backup: string): Promise<V1ConfigMap | undefined> =
 /** Load balancers whose address is another one than before: [name, old, new]. */
 const changed = async (backup: string): Promise<[string, string, string | undefined][]> => {
   const [kept, now] = [await keptOf(backup), await addresses()]
-  return NAMES.flatMap((name): [string, string, string | undefined][] => {
+  return BALANCERS.flatMap((name): [string, string, string | undefined][] => {
     const old = kept?.data?.[name]
     return old && old !== now[name] ? [[name, old, now[name]]] : []
   })
@@ -80,12 +69,7 @@ export const forgetAddresses = (after: After) => async (): Promise<Done | Effect
 /** The load balancers that were there have an address again. */
 export const balancersAnswer = (backup: string) => async (): Promise<Check[]> => {
   const kept = await keptOf(backup)
-  return NAMES.filter((name) => kept?.data?.[name]).map((name) => ({
-    say: `service ${name} has an address`, within: minutes(10), prints: 'yes',
-    command: { words: kubectl(['get', 'service', name, '-o', 'go-template={{if .status.loadBalancer.ingress}}yes{{end}}'], 'Service') },
-    holds: async () => Boolean(addressOf(await read(ref('Service', name)))) || 'none yet',
-    hint: async () => `See why the cloud gives none: ${line(kubectl(['describe', 'service', name], 'Service'))}`,
-  }))
+  return BALANCERS.filter((name) => kept?.data?.[name]).map(hasAddress)
 }
 
 /** Items of KOTS that still hold an address of before, with what they should hold. */
@@ -163,7 +147,7 @@ const domain = async (): Promise<string | undefined> => {
 }
 
 const front = async (backup: string): Promise<{ name: string; old: string; now: string } | undefined> => {
-  const [, old, now] = (await changed(backup)).find(([name]) => name === NAMES[0]) ?? []
+  const [, old, now] = (await changed(backup)).find(([name]) => name === FRONT) ?? []
   return old && now ? { name: await domain() ?? 'DOMAIN', old, now } : undefined
 }
 
@@ -222,7 +206,3 @@ export const clientChecks = (backup: string) => async (): Promise<Check[]> => {
     hint: async () => `By hand: ${await restartClients(backup)}; or repeat the line with --hand-over. This shows them: ${line(status)}`,
   }] : []
 }
-
-/** Old and new, for the summary. */
-export const addressFacts = async (): Promise<Record<string, string>> => Object.fromEntries(Object.entries(await addresses()).map(([name, address]) =>
-  [name, address]))

@@ -1,4 +1,4 @@
-import { beforeEach, describe, expect, test } from 'vitest'
+import { beforeEach, describe, expect, test, vi } from 'vitest'
 import { openDoor } from '../../lib/door.ts'
 import { done, minutes, step, verifyStep, type Check, type Effect, type Step } from '../../lib/effect.ts'
 import { Lost, NoCredentials, Refused, Stopped, Unanswered, fail } from '../../lib/fail.ts'
@@ -87,7 +87,7 @@ describe('a call that takes minutes', () => {
       return `stack event ${looks}`
     }
     const slow = put('cluster', { watch, call: async () => {
-      while (looks < 3) await Promise.resolve()
+      await vi.waitUntil(() => looks >= 3)
       world.add('cluster')
     } })
     const { events, states } = await run([step('a', 'A', async () => (world.has('cluster') ? done('there') : [slow]))])

@@ -52,6 +52,10 @@ export const CASES: Case[] = [
   { runbook: 'tls-certificates', verb: true, local: true, args: ['renew', '--domain', 'circleci.example.com'], scenario: 'certificate-expires', unasked: true },
   { runbook: 'github-oauth-app', local: true, args: ['--domain', 'circleci.example.com'] },
   { runbook: 'github-oauth-app', local: true, args: ['--domain', 'circleci.example.com', '--enterprise', 'github.example.com'] },
+  {
+    runbook: 'install-server', args: ['--domain', 'circleci.example.com', '--storage', 'aws', '--bucket', 'my-objects', '--region', 'us-east-1', '--expiry', '30', '--dns', 'route53'],
+    scenario: 'no-server', losesData: true,
+  },
   { runbook: 'expand-pvc', args: ['--db', 'mongodb', '--size', '10Gi'], meanwhile: (world) => rename(world, 'statefulsets/circleci-server/mongodb') },
   { runbook: 'velero-aws', args: ['--bucket', 'my-backups', '--region', 'us-east-1'], scenario: 'no-velero', unasked: true, meanwhile: ({ aws }) => { aws.users['velero'] = { tags: [MARK], policies: {}, keys: [{ id: 'AKIALOST', created: '' }], created: '' } } },
   {

@@ -1,0 +1,31 @@
+/** The load balancers of the installation, and the addresses that the cloud gave them. */
+import type { V1Service } from '@kubernetes/client-node'
+import type { Check } from '../effect.ts'
+import { minutes } from '../effect.ts'
+import { kubectl, read, ref } from '../cluster/objects.ts'
+import { line } from '../shell.ts'
+
+/** Of users and webhooks, of Nomad clients, of the output of builds, of machine jobs. */
+export const BALANCERS = ['circleci-server-traefik', 'nomad-server-external', 'output-processor', 'vm-service'] as const
+/** That of users and webhooks; it kept its name when Kong took the place of Traefik. */
+export const FRONT = BALANCERS[0]
+
+const addressIn = (service: V1Service | undefined): string | undefined => {
+  const first = service?.status?.loadBalancer?.ingress?.[0]
+  return first?.hostname ?? first?.ip
+}
+
+/** A host name on AWS, an IP on Google Cloud; undefined while there is none. */
+export const addressOf = async (name: string): Promise<string | undefined> => addressIn(await read(ref('Service', name)))
+
+/** The address of each that has one now. */
+export const addresses = async (): Promise<Record<string, string>> => Object.fromEntries((await Promise.all(BALANCERS.map(async (name) =>
+  [name, await addressOf(name)] as const))).flatMap(([name, address]) => (address ? [[name, address]] : [])))
+
+/** The service has an address. */
+export const hasAddress = (name: string): Check => ({
+  say: `service ${name} has an address`, within: minutes(10), prints: 'yes',
+  command: { words: kubectl(['get', 'service', name, '-o', 'go-template={{if .status.loadBalancer.ingress}}yes{{end}}'], 'Service') },
+  holds: async () => Boolean(await addressOf(name)) || 'none yet',
+  hint: async () => `See why the cloud gives none: ${line(kubectl(['describe', 'service', name], 'Service'))}`,
+})

@@ -1,4 +1,4 @@
-import { beforeEach, describe, expect, test, vi } from 'vitest'
+import { beforeEach, describe, expect, test } from 'vitest'
 import { openDoor } from '../../lib/door.ts'
 import { done, minutes, step, verifyStep, type Check, type Effect, type Step } from '../../lib/effect.ts'
 import { Lost, NoCredentials, Refused, Stopped, Unanswered, fail } from '../../lib/fail.ts'
@@ -82,12 +82,15 @@ describe('a call that takes minutes', () => {
   test('what is seen of it meanwhile is shown, with a trouble that passes, and no longer once it is over', async () => {
     time.limited()
     let looks = 0
+    let seenEnough = () => {}
+    const enough = new Promise<void>((resolve) => { seenEnough = resolve })
     const watch = async () => {
+      if (looks === 2) seenEnough()
       if (++looks === 2) throw new Unanswered('no network', 'wait')
       return `stack event ${looks}`
     }
     const slow = put('cluster', { watch, call: async () => {
-      await vi.waitUntil(() => looks >= 3)
+      await enough
       world.add('cluster')
     } })
     const { events, states } = await run([step('a', 'A', async () => (world.has('cluster') ? done('there') : [slow]))])

@@ -75,7 +75,8 @@ describe.each(CASES)('$runbook $args.0', (one) => {
     expect(await second.run(runbook, [...args, ...consent(one)])).toMatchObject({ code: 0 })
     // Where nothing was left to do, the lease of a machine that cannot be seen from here runs out by itself.
     second.change(({ objects }) => { for (const key of Object.keys(objects)) if (key.startsWith('leases/')) delete objects[key] })
-    expect(second.essence()).toEqual(quiet.essence)
+    // What the first kept in files is on its machine.
+    expect((second.essence() as { world: unknown }).world).toEqual((quiet.essence as { world: unknown }).world)
   })
 
   test('secrets: none is in an output, a journal or the arguments of a process', async () => {

@@ -26,7 +26,7 @@ export const markdownPage = async (
       ...dangers.map((danger) => `**At risk:** ${danger}.`),
       ...(before.length ? ['Not before each of these prints what stands behind it:', printing(before)] : []),
       ...(commands.length ? [code(commands)] : []),
-      ...(step.manual ? [`Or by hand: ${await step.manual.say()}.`] : []),
+      ...(step.manual && plan?.state !== 'manual' ? [`Or by hand: ${await step.manual.say()}.`] : []),
       ...(checks.length ? ['It worked when each of these prints what stands behind it:', printing(checks)] : []),
       ...(step.back ? [`**Going back:** ${step.back}`] : []),
       ...(step.undo ? [code(step.undo)] : []),

@@ -110,7 +110,7 @@ export const mustBeOf = (reviewed: ReviewedPlan, place: Place): void => {
 }
 
 /** Goes to the cluster, or opens the rehearsal, and sees that the installation's namespace is there, unless the run makes it. */
-export const goTo = async (where: Chosen['where'], flags: Flags, interactive: boolean, { cluster: wanted, namespace }: Definition<Inputs>): Promise<Place> => {
+export const goTo = async (where: Chosen['where'], flags: Flags, interactive: boolean, { cluster: wanted, namespace, scenario }: Definition<Inputs>): Promise<Place> => {
   const local = wanted === false, made = namespace === 'made'
   const { connect } = await import('./cluster/kubernetes.ts')
   if (flags['rehearse'] || flags['markdown']) {
@@ -119,7 +119,7 @@ export const goTo = async (where: Chosen['where'], flags: Flags, interactive: bo
     const folder = flags['markdown'] ? mkdtempSync(join(tmpdir(), 'rehearsal-')) : stateFolder()
     const file = join(folder, 'rehearsal.json')
     if (!flags['markdown']) checkStateFolder(folder)
-    const rehearsal = await rehearse({ file, ...(flags['scenario'] ? { scenario: String(flags['scenario']) } : {}) })
+    const rehearsal = await rehearse({ file, ...(flags['scenario'] ? { scenario: String(flags['scenario']) } : {}), otherwise: scenario })
     takePlaces(rehearsal)
     const cluster = local ? HERE : await connect({ kubeconfig: rehearsal.kubeconfig })
     if (!local) {

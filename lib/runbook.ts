@@ -17,6 +17,8 @@ interface Common<I extends Inputs> {
   /** For the page: when to reach for it. */
   when: string
   inputs: I
+  /** Scenario of a new rehearsal, and of its page, where all is well leaves nothing to do. */
+  scenario?: string
   /** False where it is for the time before there is a cluster: it asks for none, and its lock is one of this machine. */
   cluster?: false
   /** Where the procedure makes the namespace of the installation itself: it need not be there, and the lock lies in `default`. */

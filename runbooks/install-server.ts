@@ -35,13 +35,14 @@ export default runbook(import.meta, {
   guide: 'CircleCI server 3.3.0 installation guide, phase 2, "Core services installation"',
   when: 'Once the cluster, the object storage, the keysets, the certificate and the OAuth app are there.',
   namespace: 'made',
+  scenario: 'no-server',
   inputs,
   together: mustGoTogether,
   examples: [
     '--domain circleci.example.com --storage aws --bucket circleci-server-data --region us-east-1 --expiry 30 --dns route53 --context prod-ci --namespace circleci-server --dry-run',
     '--domain circleci.example.com --storage aws --bucket circleci-server-data --region us-east-1 --expiry 30 --context prod-ci --namespace circleci-server',
     '--domain circleci.example.com --storage gcp --bucket circleci-server-data --expiry 0 --dns google --project my-project --context prod-ci --namespace circleci-server',
-    '--domain circleci.example.com --storage aws --bucket circleci-server-data --region us-east-1 --expiry 30 --dns route53 --rehearse --scenario no-server --yes --confirm rehearsal',
+    '--domain circleci.example.com --storage aws --bucket circleci-server-data --region us-east-1 --expiry 30 --dns route53 --rehearse --yes --confirm rehearsal',
   ],
   preflight: (values) => [
     permissionsAllow([{ verbs: ['*'], resource: '*', group: '*', clusterWide: true }], 'default'),

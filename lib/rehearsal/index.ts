@@ -65,13 +65,15 @@ export interface Options {
   /** The world file; it is made when there is none. */
   file: string
   scenario?: string
+  /** Scenario of a new world, where none is named. */
+  otherwise?: string | undefined
   /** Real milliseconds for each virtual one, for a new world; 0 does not wait at all. */
   pace?: number
 }
 
-export const rehearse = async ({ file, scenario, pace }: Options): Promise<Rehearsal> => {
+export const rehearse = async ({ file, scenario, otherwise, pace }: Options): Promise<Rehearsal> => {
   if (scenario !== undefined) named(scenario)
-  const store = openStore(file, () => freshWorld(scenario ?? DEFAULT, pace ?? 1 / 40))
+  const store = openStore(file, () => freshWorld(scenario ?? otherwise ?? DEFAULT, pace ?? 1 / 40))
   const found = store.read().scenario
   if (scenario !== undefined && found !== scenario) {
     throw fail(`The rehearsal in ${tilde(file)} plays the scenario ${found}, not ${scenario}.`, 'make rehearse-reset starts afresh.', { code: EXIT.usage })

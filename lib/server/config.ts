@@ -11,8 +11,8 @@ import { fail } from '../fail.ts'
 import { placeOf, readSecret } from '../files.ts'
 import { runTool } from '../tools.ts'
 import { CONFIG, type Field, type FieldName } from './config-screen.ts'
-import { adminConsole, configYaml, inForce, itemsInForce, kots, kotsVersions, SLUG, valueOf } from './kots.ts'
-import { askConsole, consoleRuns } from './kotsadm.ts'
+import { adminConsole, configYaml, consoleRuns, inForce, itemsInForce, kots, kotsVersions, SLUG, valueOf } from './kots.ts'
+import { askConsole } from './kotsadm.ts'
 
 /** What goes into a field: a text, or what a file holds, whole or behind the beginning of a line. */
 export type Value = string | { file: string; after?: string }
@@ -86,7 +86,7 @@ const texts = (all: { name: string; text: string }[]): Record<string, string> =>
 
 /** The keys and values that were saved, to wait for their deploy; undefined where the keys are not known. */
 export const savedAs = async (filled: Filled): Promise<Record<string, string> | undefined> => {
-  const all = await placed(filled)
+  const all = await consoleRuns() ? await placed(filled) : undefined
   return all && texts(all)
 }
 

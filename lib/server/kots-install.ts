@@ -9,8 +9,7 @@ import { cluster } from '../cluster/kubernetes.ts'
 import { kubectl, list, read, ref } from '../cluster/objects.ts'
 import { line, quote } from '../shell.ts'
 import { readTool, runTool } from '../tools.ts'
-import { adminConsole, isOlder, kots, kotsCli, kotsTrouble, SLUG } from './kots.ts'
-import { consoleRuns } from './kotsadm.ts'
+import { adminConsole, consoleRuns, isOlder, kots, kotsCli, kotsTrouble, SLUG } from './kots.ts'
 import { troublesOfPods } from './pods.ts'
 
 /** Through which proxy the installation goes out; nothing where there is none. */

@@ -10,10 +10,14 @@ import { once, oncePerLook } from '../door.ts'
 import { minutes } from '../effect.ts'
 import { EXIT, Unanswered, fail } from '../fail.ts'
 import { cluster } from '../cluster/kubernetes.ts'
+import { read, ref } from '../cluster/objects.ts'
 import { line } from '../shell.ts'
 import { TOO_LATE, complaint, readTool, runTool } from '../tools.ts'
 
 export const SLUG = 'circleci-server'
+
+/** Whether the admin console is installed. */
+export const consoleRuns = oncePerLook(async () => Boolean(await read(ref('Deployment', 'kotsadm')) ?? await read(ref('StatefulSet', 'kotsadm'))))
 
 /** `kubectl kots …`; a plugin takes the flags of kubectl only behind its own words. */
 export const kots = (...words: string[]): string[] => {
@@ -208,10 +212,10 @@ export const isOnItsWay = (status: string): boolean => ['deployed', 'deploying',
 
 /**
  * The version that holds these values has got as far as `reached` says; where their items are not known, the newest
- * one. No check where KOTS cannot list its versions.
+ * one. No check where KOTS is there and cannot list its versions.
  */
 export const kotsReaches = async (reached: (status: string) => boolean, say: string, values: Record<string, string> | undefined): Promise<Check[]> =>
-  await kotsVersions() === undefined ? [] : [{
+  await consoleRuns() && await kotsVersions() === undefined ? [] : [{
     say, within: minutes(10), prints: 'deployed', command: newestStatus(),
     holds: async () => {
       const newest = (await kotsVersions())?.[0]

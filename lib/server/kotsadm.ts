@@ -29,9 +29,6 @@ const header = (): Pipe => ({
 /** A deployment, or a stateful set where KOTS was installed without an object store. */
 const workload = oncePerLook(async () => (await read(ref('Deployment', 'kotsadm')) ? 'deployment/kotsadm' : 'statefulset/kotsadm'))
 
-/** Whether the admin console is installed. */
-export const consoleRuns = oncePerLook(async () => Boolean(await read(ref('Deployment', 'kotsadm')) ?? await read(ref('StatefulSet', 'kotsadm'))))
-
 /** A request as a command: what it prints is the answer, and the status code on a last line. */
 export const consoleRequest = async (method: 'GET' | 'PUT', path: string, body?: object): Promise<Command> => ({
   words: kubectl(['exec', '-i', await workload(), '-c', 'kotsadm', '--', 'curl', '-sS', '-w', '\\n%{http_code}', '--config', '-',

@@ -4,7 +4,9 @@
  */
 import { MARK } from '../../lib/cloud/iam.ts'
 import type { World } from '../../lib/rehearsal/index.ts'
+import { named } from '../../lib/rehearsal/scenarios.ts'
 import { withWorkloadIdentity } from '../../lib/rehearsal/stores.ts'
+import type { KubeObject } from '../../lib/rehearsal/world.ts'
 
 export interface Case {
   runbook: string
@@ -55,6 +57,11 @@ export const CASES: Case[] = [
   {
     runbook: 'install-server', args: ['--domain', 'circleci.example.com', '--storage', 'aws', '--bucket', 'my-objects', '--region', 'us-east-1', '--expiry', '30', '--dns', 'route53'],
     scenario: 'no-server', losesData: true,
+    also: (world) => {
+      const lease = world.objects['leases/circleci-server/circleci-runbooks'] as KubeObject
+      named('no-server').apply(world)
+      world.objects['leases/default/circleci-runbooks'] = { ...lease, metadata: { ...lease.metadata, namespace: 'default' } }
+    },
   },
   { runbook: 'expand-pvc', args: ['--db', 'mongodb', '--size', '10Gi'], meanwhile: (world) => rename(world, 'statefulsets/circleci-server/mongodb') },
   { runbook: 'velero-aws', args: ['--bucket', 'my-backups', '--region', 'us-east-1'], scenario: 'no-velero', unasked: true, meanwhile: ({ aws }) => { aws.users['velero'] = { tags: [MARK], policies: {}, keys: [{ id: 'AKIALOST', created: '' }], created: '' } } },

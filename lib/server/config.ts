@@ -11,7 +11,7 @@ import { fail } from '../fail.ts'
 import { placeOf, readSecret } from '../files.ts'
 import { runTool } from '../tools.ts'
 import { CONFIG, type Field, type FieldName } from './config-screen.ts'
-import { adminConsole, configYaml, consoleRuns, inForce, itemsInForce, kots, kotsVersions, SLUG, valueOf } from './kots.ts'
+import { adminConsole, appIsThere, configYaml, inForce, itemsInForce, kots, kotsVersions, SLUG, valueOf } from './kots.ts'
 import { askConsole } from './kotsadm.ts'
 
 /** What goes into a field: a text, or what a file holds, whole or behind the beginning of a line. */
@@ -86,7 +86,7 @@ const texts = (all: { name: string; text: string }[]): Record<string, string> =>
 
 /** The keys and values that were saved, to wait for their deploy; undefined where the keys are not known. */
 export const savedAs = async (filled: Filled): Promise<Record<string, string> | undefined> => {
-  const all = await consoleRuns() ? await placed(filled) : undefined
+  const all = await appIsThere() ? await placed(filled) : undefined
   return all && texts(all)
 }
 
@@ -104,7 +104,7 @@ const holds = async ({ noProxy: _secondPass, ...filled }: Filled): Promise<strin
 
 /** Labels of the fields that the deployed version holds otherwise than they are given here. */
 export const deployedOtherwise = async (filled: Filled): Promise<string[]> => {
-  if (!await consoleRuns() || !(await kotsVersions())?.some(({ status }) => status === 'deployed')) return []
+  if (!await appIsThere() || !(await kotsVersions())?.some(({ status }) => status === 'deployed')) return []
   const [all, items] = [await screen(), await itemsInForce()]
   if (typeof items === 'string') return []
   return Object.entries(filled).flatMap(([name, value]) => {
@@ -143,7 +143,7 @@ export interface Configuration { filled: Filled; risk: string }
 
 /** All fields hold their values, in the version that is deployed or on its way. */
 export const haveConfig = async ({ filled, risk }: Configuration): Promise<Done | Effect[]> => {
-  const running = await consoleRuns()
+  const running = await appIsThere()
   const why = running ? await holds(filled) : undefined
   if (why) return done(why)
   const all = running ? await placed(filled) : undefined

@@ -8,8 +8,8 @@ import { newSecret, Once, onlyYours, placeOf, readSecret, stillFree, writeSecret
 import { cluster } from '../cluster/kubernetes.ts'
 import { kubectl, list, read, ref } from '../cluster/objects.ts'
 import { line, quote } from '../shell.ts'
-import { readTool, runTool } from '../tools.ts'
-import { adminConsole, consoleRuns, isOlder, kots, kotsCli, kotsTrouble, SLUG } from './kots.ts'
+import { runTool } from '../tools.ts'
+import { adminConsole, appIsThere, consoleRuns, isOlder, kots, kotsCli, kotsTrouble, SLUG } from './kots.ts'
 import { troublesOfPods } from './pods.ts'
 
 /** Through which proxy the installation goes out; nothing where there is none. */
@@ -32,7 +32,7 @@ export const havePassword = async ({ password }: Console): Promise<Done | Effect
 
 /** KOTS is installed in its namespace, which it makes, and has the licence. */
 export const haveConsole = async (console: Console): Promise<Done | Effect[]> => {
-  if (await consoleRuns()) return done('KOTS is installed')
+  if (await consoleRuns()) return await appIsThere() ? done('KOTS is installed, and has the licence') : []
   const words = installLine(console)
   return [{
     // What is there of it is left as it is: the same line again completes it.
@@ -41,16 +41,6 @@ export const haveConsole = async (console: Console): Promise<Done | Effect[]> =>
     call: () => runTool([...words.slice(0, 5), placeOf(console.license), ...words.slice(6)], 'Look at what KOTS says, mend it, then repeat the same line; it completes what is there.', minutes(15), { env: { KOTS_SHARED_PASSWORD: readSecret(console.password)?.trim() ?? '' } }),
     watch: async () => (await troublesOfPods({ labelSelector: 'kots.io/kotsadm=true' })).join('; ') || 'its pods start',
   }]
-}
-
-interface App { slug: string; state: string; versionlabel: string }
-
-const apps = async (): Promise<App[]> => {
-  try {
-    return JSON.parse((await readTool(kots('get', 'apps', '-o', 'json'))).stdout || '[]') as App[]
-  } catch {
-    return []
-  }
 }
 
 /** The console runs, and has taken the licence: the application is there, whatever its state. */
@@ -69,7 +59,7 @@ export const consoleAnswers = (): Check[] => [
     // Before 1.70 the command line does not tell what became of the licence.
     say: 'KOTS has taken the licence', within: minutes(10), prints: SLUG,
     command: { words: ['sh', '-c', `${line(kots('get', 'apps', '-o', 'json'))} | grep -o ${SLUG} | head -n 1`] },
-    holds: async () => (await apps()).some(({ slug }) => slug === SLUG) || 'the application is not there yet',
+    holds: async () => await appIsThere() || 'the application is not there yet',
     hint: async () => `Upload the licence in the admin console, which says what is wrong with it: ${adminConsole()}`,
   },
 ]

@@ -55,6 +55,13 @@ export const serverVersion = oncePerLook(async (): Promise<string | undefined> =
   return json<{ slug: string; versionlabel: string }[]>(stdout)?.find(({ slug }) => slug === SLUG)?.versionlabel || undefined
 })
 
+/** The console answers, and has taken the licence: the application is there, whatever its state. */
+export const appIsThere = oncePerLook(async (): Promise<boolean> => {
+  if (!await consoleRuns()) return false
+  const { stdout } = await ask('get', 'apps', '-o', 'json')
+  return json<{ slug: string }[]>(stdout)?.some(({ slug }) => slug === SLUG) ?? false
+})
+
 /** All versions, newest first; undefined where this KOTS cannot list them (before 1.61). */
 export const kotsVersions = oncePerLook(() => readVersions())
 
@@ -215,7 +222,7 @@ export const isOnItsWay = (status: string): boolean => ['deployed', 'deploying',
  * one. No check where KOTS is there and cannot list its versions.
  */
 export const kotsReaches = async (reached: (status: string) => boolean, say: string, values: Record<string, string> | undefined): Promise<Check[]> =>
-  await consoleRuns() && await kotsVersions() === undefined ? [] : [{
+  await appIsThere() && await kotsVersions() === undefined ? [] : [{
     say, within: minutes(10), prints: 'deployed', command: newestStatus(),
     holds: async () => {
       const newest = (await kotsVersions())?.[0]

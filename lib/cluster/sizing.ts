@@ -2,11 +2,14 @@
  * How big a cluster has to be, and which Kubernetes each release of the server runs on. Installation guide 3.3.0,
  * phase 1, "Create a Kubernetes cluster"; its ">= 1.16" for 3.3 has an end, which the notes of later releases name.
  */
-import { text } from '../inputs.ts'
+import { count, text } from '../inputs.ts'
 import { isOlder } from '../server/kots.ts'
 
 /** As an input; 3.x ended with 3.4. */
 export const SERVER_VERSION = text('version', 'release of CircleCI server that is to run there', { env: 'CIRCLECI_SERVER_VERSION', otherwise: '3.4.0', pattern: /^3\.[0-4]\.\d+$/, looks: 'a release of 3.x: 3.4.0' })
+
+/** As an input; who says nothing is a small installation. */
+export const DAILY_USERS = count('daily active users', { env: 'CIRCLECI_DAILY_USERS', otherwise: 100 })
 
 /** What a cluster has in all. Gigabytes are of 10⁹ bytes: what a node keeps for itself does not make it too small. */
 export interface Shape { nodes: number; cores: number; gigabytes: number }

@@ -1,0 +1,37 @@
+/**
+ * What an installation fetches from outside: images, the licence, KOTS, GitHub. Installation guide 3.3.0, phase 1, "Create
+ * a Kubernetes cluster" (outbound access); operations guide 3.4.1, "Configuring a Proxy".
+ */
+import { release } from 'node:os'
+import type { Preflight } from '../effect.ts'
+import { bad, ok, preflight, warning } from '../effect.ts'
+import { askHost, troubleOf } from './web.ts'
+
+/** Hosts of Replicated, of KOTS and of Docker Hub. */
+const HOSTS = ['replicated.app', 'proxy.replicated.com', 'kots.io', 'registry-1.docker.io', 'auth.docker.io', 'production.cloudflare.docker.com']
+const WITHIN = 10_000
+
+/** Each host answers, whatever it answers. */
+export const outboundIsOpen = (github = 'github.com') => preflight('outbound', 'the hosts that an installation fetches from answer, through the proxy where HTTPS_PROXY names one', async () => {
+  const hosts = [...HOSTS, github]
+  const troubles = (await Promise.all(hosts.map((host) =>
+    askHost(host, { method: 'HEAD', path: '/', within: WITHIN }).then(() => [], (error: unknown) => [{ host, trouble: troubleOf(error, WITHIN) }])))).flat()
+  if (!troubles.length) return ok(`${hosts.length} hosts answer this machine (${hosts.join(', ')}); the nodes of the cluster need them too`)
+  return bad(`no way to ${troubles.map(({ host, trouble }) => `${host} (${trouble})`).join(', ')}`,
+    `Open it in the firewall, for the cluster too, or name a proxy (HTTPS_PROXY=http://…); this should answer: curl -sSI https://${troubles[0]?.host}`)
+})
+
+const PROXIES = ['HTTP_PROXY', 'HTTPS_PROXY', 'http_proxy', 'https_proxy']
+
+/** The server's programs run on a JVM, which speaks to a proxy in plain HTTP alone. */
+export const proxyIsPlain = (variables: Record<string, string | undefined>) => preflight('proxy', 'a proxy that is named is one of http://', async () => {
+  const named = PROXIES.filter((name) => variables[name])
+  const wrong = named.find((name) => !variables[name]?.startsWith('http://'))
+  // What stands behind the scheme may hold a password.
+  if (wrong) return bad(`${wrong} does not begin with http://: the server, a program of Java, reaches no other proxy`, `Write ${wrong}=http://proxy.example.com:3128`)
+  return ok(named.length ? `${named.join(', ')}: http://` : 'none is named')
+})
+
+/** Only where the machine is a Windows with Linux in it. */
+export const portIsSeen = (): Preflight[] => (!/microsoft/i.test(release()) ? [] : [preflight('wsl', 'the ports of this machine are seen by the browser', async () =>
+  warning('this is WSL2: the browser of Windows may not see the port of the admin console', 'Where http://localhost:8800 does not open: wsl --shutdown in PowerShell, then start WSL again.'))])

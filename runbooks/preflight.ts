@@ -1,0 +1,56 @@
+#!/usr/bin/env -S npx tsx
+/**
+ * Look whether everything is there that the installation needs: software, values, a cluster, ways outside, storage.
+ * Installation guide 3.3.0, phase 1, "Install required software" and "Create a Kubernetes cluster".
+ */
+import { certbotIsThere } from '../lib/server/certbot.ts'
+import type { Dns } from '../lib/cloud/dns.ts'
+import { clusterIsThere, clusterSuits } from '../lib/cluster/readiness.ts'
+import { outboundIsOpen, portIsSeen, proxyIsPlain } from '../lib/cloud/outbound.ts'
+import { preflight, todo } from '../lib/effect.ts'
+import { isComplete, toldOf, valuesAreRight } from '../lib/env-file.ts'
+import { findings } from '../lib/findings.ts'
+import { kotsFits } from '../lib/preflight.ts'
+import { mcIsThere } from '../lib/cloud/mc.ts'
+import { CLOUD, partsOf, storageOf } from '../lib/parts.ts'
+import { runbook } from '../lib/runbook.ts'
+import { DAILY_USERS, SERVER_VERSION, sizingOf } from '../lib/cluster/sizing.ts'
+import { recommended, softwareIsThere as has } from '../lib/software.ts'
+import { veleroIsThere } from '../lib/velero/velero.ts'
+
+/** What each cloud wants beside what all do, and what makes a cluster there. */
+const OF_CLOUD = {
+  aws: { software: () => [has('aws', 'it knows the account'), has('eksctl', 'it makes the cluster')], make: 'Else create-eks makes it: npx tsx runbooks/create-eks.ts' },
+  gcp: { software: () => [has('gcloud', 'it makes the cluster'), has('gsutil', 'the guide makes buckets with it')], make: 'Else create-gke makes it: npx tsx runbooks/create-gke.ts' },
+  s3: { software: () => [mcIsThere()], make: 'Else make one, as your provider has it.' },
+}
+
+export default runbook(import.meta, {
+  name: 'preflight',
+  purpose: 'look whether everything is there that the installation needs',
+  guide: 'CircleCI server 3.3.0 installation guide, phase 1, "Install required software" and "Create a Kubernetes cluster"',
+  when: 'Before the installation, and again after each thing that it found was mended.',
+  cluster: 'perhaps',
+  inputs: { cloud: CLOUD, users: DAILY_USERS, serverVersion: SERVER_VERSION },
+  examples: ['--cloud aws', '--cloud gcp --users 800 --context prod-ci', '--cloud aws --json', '--cloud aws --rehearse'],
+  preflight: () => [],
+  report: async ({ cloud, users, serverVersion }, { way, sources }) => {
+    const { software, make } = OF_CLOUD[cloud]
+    const [told, { there, verdict }] = await Promise.all([toldOf(partsOf(cloud), sources), clusterIsThere(way, make)])
+    const { definition, ...storage } = told.find(({ part }) => part.name === storageOf(cloud).name) as (typeof told)[number]
+    const valueOf = (part: string, key: string) => told.find((one) => one.part.name === part)?.values[key] as string | undefined
+    return findings({
+      Software: [
+        has('terraform', 'it makes the Nomad clients'), has('kubectl', 'it talks to the cluster'), has('helm', 'it tells what is installed'), kotsFits(serverVersion), veleroIsThere(),
+        ...software(), recommended(has('openssl', 'printed lines check certificates with it')), recommended(certbotIsThere(valueOf('tls-certificates issue', 'dns') as Dns | undefined)),
+      ],
+      Values: valuesAreRight(told, sources),
+      Cluster: [preflight('cluster', 'a cluster answers', async () => verdict), ...(there ? clusterSuits(users, serverVersion) : [])],
+      Outside: [outboundIsOpen(valueOf('github-oauth-app', 'enterprise')), proxyIsPlain(sources.environment), ...portIsSeen()],
+      // What its own runbook asks before it changes anything, as far as it is about the store.
+      'Object storage': isComplete(storage) ? definition.preflight(storage.values).filter(({ name }) => ['aws', 'gcloud', 'store', 'bucket'].includes(name))
+        : [preflight('bucket', 'the bucket is yours or free', async () => todo('it is looked at once its values are there', 'Mend what is marked ✗ under Values.'))],
+    }, `Server ${serverVersion} on ${cloud}, for ${sizingOf(users).users}`,
+    told.every(isComplete) ? [] : ['Values stand in the environment or in the env file: .env, or ENV_FILE=prod.env; env.example lists all of them.'])
+  },
+})

@@ -153,6 +153,8 @@ export interface Sources {
   flags: Record<string, string | boolean | undefined>
   environment: Record<string, string | undefined>
   envFile: Record<string, string | undefined>
+  /** The env file, where one was named. */
+  named?: string | undefined
   /** Asks at the terminal; undefined where there is none. */
   prompt: ((key: string, input: Input<unknown>, page?: { say: string; open?: string }) => Promise<string>) | undefined
   /** Nobody gets anything somewhere else: what a rehearsal has takes its place. */

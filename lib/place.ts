@@ -52,10 +52,9 @@ const nameIn = (inputs: Inputs) => (key: string): string => (OPTIONS as Record<s
 
 const secretsOf = ({ inputs }: Definition<Inputs>): string[] => Object.keys(inputs).filter((key) => inputs[key]?.secret)
 
-const readEnvFile = async (flags: Flags): Promise<Record<string, string>> => {
-  // Node takes --env-file for itself too, wherever it stands: of a file that is not there it says so itself, and ends with 9.
-  const named = flags['envFile'] ?? (process.env['ENV_FILE'] || undefined)
-  const file = String(named ?? '.env')
+/** The variables of the env file that is named, or of .env where that is there. */
+export const readEnvFile = async (named: string | undefined): Promise<Record<string, string>> => {
+  const file = named ?? '.env'
   if (!existsSync(file)) {
     if (named) throw usage(`The env file ${file} does not exist.`, 'cp env.example .env, and fill in what this runbook reads.')
     return {}
@@ -72,8 +71,10 @@ export const chooseValues = async (definition: Definition<Inputs>, flags: Flags,
   // A reviewed plan carries the inputs, but for secrets. Which kubeconfig leads there is a matter of this machine, and is read as always.
   const beside = (all: Record<string, string | undefined>) =>
     reviewed ? Object.fromEntries([...Object.keys(WHERE), ...secretsOf(definition)].map(nameInEnvironment).map((name) => [name, all[name]])) : all
+  // Node takes --env-file for itself too, wherever it stands: of a file that is not there it says so itself, and ends with 9.
+  const named = (flags['envFile'] as string | undefined) ?? (process.env['ENV_FILE'] || undefined)
   const sources = {
-    flags: { ...flags, ...reviewed?.inputs }, environment: beside(process.env), envFile: beside(await readEnvFile(flags)),
+    flags: { ...flags, ...reviewed?.inputs }, environment: beside(process.env), envFile: beside(await readEnvFile(named)), named,
     prompt: interactive ? askValue : undefined, rehearsal: Boolean(flags['rehearse'] || flags['markdown']),
   }
   const given = (key: string) => sources.flags[key] ?? (sources.environment[nameInEnvironment(key)] || sources.envFile[nameInEnvironment(key)])

@@ -149,9 +149,14 @@ test('hosts that cannot be reached, and a proxy that Java does not take', async 
     values: { ...VALUES, GITHUB_ENTERPRISE_HOST: 'github.example.com' }, env: { HTTPS_PROXY: 'https://user:hunter2@proxy.example.com:3128' },
   })
   expect(code).toBe(1)
-  expect(named('outbound')[0]).toMatchObject({ is: 'bad', say: 'no way to kots.io (ECONNRESET), github.example.com (ECONNRESET)', next: expect.stringContaining('curl -sSI https://kots.io') })
+  expect(named('outbound')[0]).toMatchObject({ is: 'bad', say: 'no way from here to github.example.com (ECONNRESET), kots.io (ECONNRESET)', next: expect.stringContaining('curl -sSI https://github.example.com') })
   expect(named('proxy')[0]).toMatchObject({ is: 'bad', say: expect.stringMatching(/^HTTPS_PROXY does not begin with http:\/\//) })
   expect(JSON.stringify(named('proxy'))).not.toContain('hunter2')
+})
+
+test('hosts that only the nodes need are no reason to stop', async () => {
+  const { code, named } = await look(['--cloud', 'aws'], { change: ({ rules }) => { rules.unreachable = ['registry-1.docker.io'] } })
+  expect([code, named('outbound')[0]?.is]).toEqual([0, 'warning'])
 })
 
 test('somebody else\'s bucket', async () => {

@@ -3,9 +3,9 @@
  * Look whether everything is there that the installation needs: software, values, a cluster, ways outside, storage.
  * Installation guide 3.3.0, phase 1, "Install required software" and "Create a Kubernetes cluster".
  */
-import { certbotIsThere } from '../lib/server/certbot.ts'
 import type { Dns } from '../lib/cloud/dns.ts'
-import { clusterIsThere, clusterSuits } from '../lib/cluster/readiness.ts'
+import { certbotIsThere } from '../lib/server/certbot.ts'
+import { clusterIsIn, clusterSuits } from '../lib/cluster/readiness.ts'
 import { outboundIsOpen, portIsSeen, proxyIsPlain } from '../lib/cloud/outbound.ts'
 import { preflight, todo } from '../lib/effect.ts'
 import { isComplete, toldOf, valuesAreRight } from '../lib/env-file.ts'
@@ -18,11 +18,11 @@ import { DAILY_USERS, SERVER_VERSION, sizingOf } from '../lib/cluster/sizing.ts'
 import { recommended, softwareIsThere as has } from '../lib/software.ts'
 import { veleroIsThere } from '../lib/velero/velero.ts'
 
-/** What each cloud wants beside what all do, and what makes a cluster there. */
+/** What each cloud wants beside what all do, how ids of its nodes begin, and what makes a cluster there. */
 const OF_CLOUD = {
-  aws: { software: () => [has('aws', 'it knows the account'), has('eksctl', 'it makes the cluster')], make: 'Else create-eks makes it: npx tsx runbooks/create-eks.ts' },
-  gcp: { software: () => [has('gcloud', 'it makes the cluster'), has('gsutil', 'the guide makes buckets with it')], make: 'Else create-gke makes it: npx tsx runbooks/create-gke.ts' },
-  s3: { software: () => [mcIsThere()], make: 'Else make one, as your provider has it.' },
+  aws: { software: () => [has('aws', 'it knows the account'), has('eksctl', 'it makes the cluster')], provider: 'aws', make: 'Else create-eks makes it: npx tsx runbooks/create-eks.ts' },
+  gcp: { software: () => [has('gcloud', 'it makes the cluster'), has('gsutil', 'the guide makes buckets with it')], provider: 'gce', make: 'Else create-gke makes it: npx tsx runbooks/create-gke.ts' },
+  s3: { software: () => [mcIsThere()], provider: undefined, make: 'Else make one, as your provider has it.' },
 }
 
 export default runbook(import.meta, {
@@ -35,8 +35,8 @@ export default runbook(import.meta, {
   examples: ['--cloud aws', '--cloud gcp --users 800 --context prod-ci', '--cloud aws --json', '--cloud aws --rehearse'],
   preflight: () => [],
   report: async ({ cloud, users, serverVersion }, { way, sources }) => {
-    const { software, make } = OF_CLOUD[cloud]
-    const [told, { there, verdict }] = await Promise.all([toldOf(partsOf(cloud), sources), clusterIsThere(way, make)])
+    const { software, provider, make } = OF_CLOUD[cloud]
+    const [told, { there, verdict }] = await Promise.all([toldOf(partsOf(cloud), sources), clusterIsIn(way, provider, make)])
     const { definition, ...storage } = told.find(({ part }) => part.name === storageOf(cloud).name) as (typeof told)[number]
     const valueOf = (part: string, key: string) => told.find((one) => one.part.name === part)?.values[key] as string | undefined
     return findings({

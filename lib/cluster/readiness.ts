@@ -13,18 +13,36 @@ import { EVERYTHING, kubectl, list, missingPermissions, type Permission } from '
 import { line } from '../shell.ts'
 import { kubernetesFits, lacksOf, rangeText, sizingOf, supportedKubernetes, type Shape } from './sizing.ts'
 
-/** Connects to a cluster where one answers; where none does, there is none yet, and `make` is what makes it. */
-export const clusterIsThere = async (way: ClusterOptions, make: string): Promise<{ there: boolean; verdict: Verdict }> => {
+/** Whether a cluster answers; what it is, or why there is none. */
+export interface Seen { there: boolean; verdict: Verdict }
+
+/**
+ * Connects to a cluster where one answers. Where none does there is none yet, as long as nobody named one: a kubeconfig may
+ * lead to others. `make` is what makes it.
+ */
+export const clusterIsThere = async (way: ClusterOptions, make: string): Promise<Seen> => {
   try {
     const { name, context } = await connect(way)
-    await request('GET', '/version', { attempts: 1 })
+    await request('GET', '/version', { attempts: 1 }).catch((error: unknown) => {
+      // Who may not ask has been answered.
+      if (!(error instanceof Refused && error.status === 403)) throw error
+    })
     return { there: true, verdict: ok(`${name} answers (context ${context})`) }
   } catch (error) {
-    if (error instanceof Refused && error.status === 403) return { there: true, verdict: ok(`${cluster().name} answers (context ${cluster().context})`) }
     if (!(error instanceof Fail)) throw error
-    if (lacksCredentials(error)) return { there: false, verdict: bad(error.message, error.next) }
-    return { there: false, verdict: todo(`no cluster yet. ${error.message}`, `Where there is one, name it with --context or CIRCLECI_CONTEXT. ${make}`) }
+    return { there: false, verdict: way.context && lacksCredentials(error) ? bad(error.message, error.next) : todo(`no cluster yet. ${error.message}`, elsewhere(make)) }
   }
+}
+
+const elsewhere = (make: string): string => `Where there is one, name it with --context or CIRCLECI_CONTEXT. ${make}`
+
+/** The same, where its nodes are of a cloud: the current context may lead to anything. `provider` begins their ids. */
+export const clusterIsIn = async (way: ClusterOptions, provider: string | undefined, make: string): Promise<Seen> => {
+  const seen = await clusterIsThere(way, make)
+  if (!seen.there || !provider) return seen
+  const ids = (await list('Node').catch(() => [])).map(({ spec }) => spec?.providerID ?? 'nothing that is told')
+  if (!ids.length || ids.some((id) => id.startsWith(`${provider}:`))) return seen
+  return { there: false, verdict: warning(`context ${cluster().context} leads to a cluster somewhere else: its nodes are ${ids[0]}`, elsewhere(make)) }
 }
 
 /** Thousandths of a core: '4' is 4000, '3920m' 3920. */

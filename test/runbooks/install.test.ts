@@ -76,8 +76,8 @@ afterAll(() => folders.forEach((folder) => rmSync(folder, { recursive: true, for
 interface Made { code: number | null; stdout: string; all: string }
 /** make, with a state folder; `variables` are those that are typed. */
 const make = (state: string, target: string, ...variables: string[]): Promise<Made> => new Promise((resolve) => {
-  // What a shell has as ENV is no env file.
-  const child = spawn('make', ['--no-print-directory', target, ...variables], { cwd: root, stdio: ['ignore', 'pipe', 'pipe'], env: { PATH: process.env['PATH'], HOME: state, XDG_STATE_HOME: state, ENV: '/no/such/file' } })
+  // What a shell has as ENV is no env file. The packages are there: nobody installs them in the middle of a test.
+  const child = spawn('make', ['--no-print-directory', '-o', 'node_modules', target, ...variables], { cwd: root, stdio: ['ignore', 'pipe', 'pipe'], env: { PATH: process.env['PATH'], HOME: state, XDG_STATE_HOME: state, ENV: '/no/such/file' } })
   let stdout = '', all = ''
   child.stdout.on('data', (part: Buffer) => { stdout += part.toString(); all += part.toString() })
   child.stderr.on('data', (part: Buffer) => { all += part.toString() })

@@ -25,8 +25,8 @@ const look = async (args: string[], { values = VALUES, env = {}, change = () => 
   return { code, checks, named: (name: string) => checks.filter((one) => one.name === name) }
 }
 
-test.each(['aws', 'gcp', 's3'])('%s: all is well, on one screen', async (cloud) => {
-  const world = stage()
+test.each([['aws', 'all-well'], ['gcp', 'gke'], ['s3', 'all-well']])('%s: all is well, on one screen', async (cloud, scenario) => {
+  const world = stage(scenario)
   writeFileSync(join(world.state, '.env'), Object.entries(VALUES).map(([name, value]) => `${name}=${value}\n`).join(''))
   const { code, stdout } = await world.run('preflight', ['--cloud', cloud])
   expect([code, stdout], stdout).toEqual([0, expect.stringMatching(/\nSoftware\n[^]*\nValues\n[^]*\nCluster\n[^]*\nOutside\n[^]*\nObject storage\n[^]*\nAll \d+ hold\.\n$/)])
@@ -121,6 +121,11 @@ describe('cluster', () => {
       Object.assign(second ?? {}, { spec: { ...second?.['spec'], unschedulable: true } })
     } })
     expect(named('size')[0]?.say).toContain('1 nodes, 4 cores')
+  })
+
+  test('of another cloud: the current context may lead anywhere', async () => {
+    const { code, checks } = await look(['--cloud', 'gcp'])
+    expect([code, checks.filter(({ group }) => group === 'Cluster')]).toEqual([0, [expect.objectContaining({ is: 'warning', say: expect.stringMatching(/^context rehearsal leads to a cluster somewhere else: its nodes are aws:/) })]])
   })
 
   test('pods that you may not delete; and no cluster admin', async () => {

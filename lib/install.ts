@@ -60,7 +60,7 @@ const look = async (): Promise<Progress | number> => {
 }
 
 const stopped = (name: string, at: string, code: number): number => {
-  say(`\n${paint('red', '✗')} ${wrap(`${line} stopped at ${name} (${at}). What is done stays. When it is mended, the same line goes on there:`, '  ')}\n  ${line}`)
+  say(`\n${paint('red', '✗')} ${wrap(`${line} stopped at ${name} (${at}). What is done stays. ${code > 128 ? 'The' : 'When it is mended, the'} same line goes on there:`, '  ')}\n  ${line}`)
   return code
 }
 

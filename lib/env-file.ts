@@ -6,18 +6,18 @@ import { existsSync, readFileSync } from 'node:fs'
 import type { Preflight, Verdict } from './effect.ts'
 import { bad, ok, preflight, todo, warning } from './effect.ts'
 import { Fail } from './fail.ts'
-import { envOf, examine, type Examined, type Input, type Inputs, type Sources } from './inputs.ts'
+import { envOf, examine, NAMESPACE, type Examined, type Input, type Inputs, type Sources } from './inputs.ts'
 import { nearest } from './options.ts'
-import type { Part } from './parts.ts'
+import { OF_CLOUD, partsOf, type Cloud, type Part } from './parts.ts'
 import type { Definition } from './runbook.ts'
 
 /** A part, and what it would be told. */
 export interface Told extends Examined { part: Part; definition: Definition<Inputs> }
 
 /** What each part would be told, if nobody were asked. */
-export const toldOf = (parts: Part[], sources: Sources): Promise<Told[]> => Promise.all(parts.map(async (part) => {
+export const toldOf = (cloud: Cloud, sources: Sources): Promise<Told[]> => Promise.all(partsOf(cloud).map(async (part) => {
   const definition = await part.load()
-  return { part, definition, ...examine(definition.inputs, { ...sources, flags: {}, prompt: undefined }) }
+  return { part, definition, ...examine(definition.inputs, { ...sources, flags: {}, environment: { ...sources.environment, [OF_CLOUD]: cloud }, prompt: undefined }) }
 }))
 
 /** Every value is given and right. */
@@ -53,6 +53,12 @@ const togetherIsRight = ({ definition, values }: Told): Verdict | undefined => {
   }
 }
 
+/** The namespace of the installation has a name, before there is one: a context that was just made names none. */
+const namespaceIsNamed = ({ flags, environment, envFile }: Sources, ofContext: string | undefined): [string, Verdict][] => {
+  const [name, env] = ['namespace', 'CIRCLECI_NAMESPACE']
+  return flags[name] ?? (environment[env] || envFile[env] || ofContext) ? [] : [[env, bad('missing: namespace of the installation', `Write ${NAMESPACE.looks}.`)]]
+}
+
 /** All variables that there are: those that env.example lists, from lib/ and from dist/lib/. */
 const known = (): string[] => {
   const file = ['../env.example', '../../env.example'].map((path) => new URL(path, import.meta.url)).find((url) => existsSync(url))
@@ -68,15 +74,15 @@ const typos = (names: string[]): Verdict[] => {
   })
 }
 
-/** A row for each thing that is wrong or missing; one that all is well where nothing is. */
-export const valuesAreRight = (told: Told[], { envFile }: Sources): Preflight[] => {
+/** A row for each thing that is wrong or missing; one that all is well where nothing is. `namespace` is that of the context. */
+export const valuesAreRight = (told: Told[], sources: Sources, namespace: string | undefined): Preflight[] => {
   const rows = [
-    ...Object.entries(lacksOf(told)).map(([name, verdict]) => ({ name, verdict })),
+    ...[...Object.entries(lacksOf(told)), ...namespaceIsNamed(sources, namespace)].map(([name, verdict]) => ({ name, verdict })),
     ...told.filter(isComplete).flatMap((one) => {
       const verdict = togetherIsRight(one)
       return verdict ? [{ name: one.part.name, verdict }] : []
     }),
-    ...typos(Object.keys(envFile)).map((verdict) => ({ name: 'env-file', verdict })),
+    ...typos(Object.keys(sources.envFile)).map((verdict) => ({ name: 'env-file', verdict })),
   ]
   const whole = { name: 'env-file', verdict: ok('each part has what it asks for') }
   return (rows.some(({ verdict }) => verdict.is !== 'warning') ? rows : [whole, ...rows]).map(({ name, verdict }) => preflight(name, 'each part has what it asks for', async () => verdict))

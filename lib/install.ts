@@ -7,10 +7,11 @@ import { constants } from 'node:os'
 import { join } from 'node:path'
 import { EXIT, Fail } from './fail.ts'
 import { stateFolder } from './journal.ts'
-import { partsOf, type Cloud } from './parts.ts'
+import { OF_CLOUD, partsOf, type Cloud } from './parts.ts'
 import { readEnvFile } from './place.ts'
 import { makeLine, progress, type Progress } from './progress.ts'
 import { failureScreen, paint, wrap } from './screens.ts'
+import type { State } from './status.ts'
 
 const root = new URL('..', import.meta.url).pathname
 const [cloud = 'aws', what] = process.argv.slice(2) as [Cloud?, string?]
@@ -20,13 +21,13 @@ const env = process.env['ENV_FILE'] || undefined
 const line = makeLine(cloud, { env, rehearsal })
 const say = (text: string) => { process.stderr.write(`${text}\n`) }
 
-/** A rehearsal begins with nothing, has a state folder of its own, and values for what nobody named. */
+/** What a part is told: of the cloud, that it is this one. A rehearsal begins with nothing, has a state folder of its own, and values for what nobody named. */
 const environment = async (): Promise<NodeJS.ProcessEnv> => {
-  if (!rehearsal) return process.env
+  if (!rehearsal) return { ...process.env, [OF_CLOUD]: cloud }
   const { OTHERWISE, OWN } = await import('./rehearsal/values.ts')
   const named = Object.entries(await readEnvFile(env)).filter(([, value]) => value)
   // They are in the environment now; what is empty there would be looked for in the file.
-  return { ...OTHERWISE, ...Object.fromEntries(named), ...process.env, ...OWN, ENV_FILE: '/dev/null', XDG_STATE_HOME: join(stateFolder(), `rehearsal.install-${cloud}`) }
+  return { ...OTHERWISE, ...Object.fromEntries(named), ...process.env, ...OWN, [OF_CLOUD]: cloud, ENV_FILE: '/dev/null', XDG_STATE_HOME: join(stateFolder(), `rehearsal.install-${cloud}`) }
 }
 const REHEARSED = rehearsal ? ['--rehearse', '--scenario', 'nothing'] : []
 
@@ -64,6 +65,13 @@ const stopped = (name: string, at: string, code: number): number => {
   return code
 }
 
+/** Why a part cannot be planned yet; what goes into the cluster is made of what those before it leave. */
+const waitsFor = (state: State, before: Progress): string | undefined => {
+  const open = before.flatMap(({ name, state: { is } }) => (is === 'done' ? [] : [name]))
+  if (open.length) return `${open.join(', ')} ${open.length > 1 ? 'are' : 'is'} done`
+  return 'waits' in state ? `there is ${state.waits}` : undefined
+}
+
 const install = async (): Promise<number> => {
   const found = await look()
   if (typeof found === 'number') return found
@@ -82,12 +90,14 @@ const install = async (): Promise<number> => {
   const definitions = await Promise.all(partsOf(cloud).map(({ load }) => load()))
   let worst = code
   for (const [index, { name, state }] of found.entries()) {
+    const inCluster = definitions[index]?.cluster === undefined
+    const waits = waitsFor(state, inCluster ? found.slice(0, index) : [])
     say(heading(index + 1, name))
     if (state.is === 'done') say(`${paint('green', '✓')} done`)
-    else if (dryRun && 'waits' in state) say(`${paint('cyan', '•')} it can be planned once there is ${state.waits}`)
+    else if (dryRun && waits) say(`${paint('cyan', '•')} ${wrap(`it can be planned once ${waits}`, '  ')}`)
     else {
       // Nobody is there to be asked in a rehearsal: the name that is typed is its context's.
-      const answers = rehearsal && !dryRun ? ['--yes', '--confirm', definitions[index]?.cluster === undefined ? 'rehearsal' : 'this-machine'] : []
+      const answers = rehearsal && !dryRun ? ['--yes', '--confirm', inCluster ? 'rehearsal' : 'this-machine'] : []
       const { code: ended } = await run(name, dryRun ? ['--dry-run'] : answers)
       if (ended !== 0 && !dryRun) return stopped(name, `${index + 1} of ${found.length}`, ended)
       worst ||= ended

@@ -9,9 +9,12 @@ import { text } from './inputs.ts'
 const CLOUDS = ['aws', 'gcp', 's3'] as const
 export type Cloud = (typeof CLOUDS)[number]
 
+/** The variable that says so. */
+export const OF_CLOUD = 'CIRCLECI_CLOUD'
+
 /** As an input. */
 export const CLOUD: Input<Cloud> = {
-  ...text(CLOUDS.join('|'), 'where the installation is to be; s3 is a cluster of your own with an S3-compatible store', { env: 'CIRCLECI_CLOUD', pattern: new RegExp(`^(${CLOUDS.join('|')})$`), looks: CLOUDS.join(' or ') }) as unknown as Input<Cloud>,
+  ...text(CLOUDS.join('|'), 'where the installation is to be; s3 is a cluster of your own with an S3-compatible store', { env: OF_CLOUD, pattern: new RegExp(`^(${CLOUDS.join('|')})$`), looks: CLOUDS.join(' or ') }) as unknown as Input<Cloud>,
   choices: CLOUDS,
 }
 
@@ -40,4 +43,5 @@ export const partsOf = (cloud: Cloud): Part[] => [
   part('gen-keysets make', () => import('../runbooks/gen-keysets.ts')),
   part('tls-certificates issue', () => import('../runbooks/tls-certificates.ts')),
   part('github-oauth-app', () => import('../runbooks/github-oauth-app.ts')),
+  part('install-server', () => import('../runbooks/install-server.ts')),
 ]

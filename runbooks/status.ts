@@ -4,7 +4,7 @@
  * Installation guide 3.3.0, phases 1 and 2.
  */
 import { toldOf } from '../lib/env-file.ts'
-import { CLOUD, partsOf } from '../lib/parts.ts'
+import { CLOUD } from '../lib/parts.ts'
 import { progress } from '../lib/progress.ts'
 import { runbook } from '../lib/runbook.ts'
 import { statusOf } from '../lib/status.ts'
@@ -19,5 +19,5 @@ export default runbook(import.meta, {
   examples: ['--cloud aws', '--cloud gcp --context prod-ci', '--cloud aws --json'],
   preflight: () => [],
   report: async ({ cloud }, { way, sources }) =>
-    progress(cloud, await statusOf(await toldOf(partsOf(cloud), sources), way), { env: sources.named, rehearsal: sources.rehearsal }),
+    progress(cloud, await statusOf(await toldOf(cloud, sources), way), { env: sources.named, rehearsal: sources.rehearsal }),
 })

@@ -1,6 +1,6 @@
 /**
  * What an installation fetches from outside: images, the licence, KOTS, GitHub. Installation guide 3.3.0, phase 1, "Create
- * a Kubernetes cluster" (outbound access); operations guide 3.4.1, "Configuring a Proxy".
+ * a Kubernetes cluster" (outbound access).
  */
 import { release } from 'node:os'
 import type { Preflight } from '../effect.ts'
@@ -22,17 +22,6 @@ export const outboundIsOpen = (github = 'github.com') => preflight('outbound', '
   const say = `no way from here to ${troubles.map(({ host, trouble }) => `${host} (${trouble})`).join(', ')}`
   const mend = `open it in the firewall, or name a proxy (HTTPS_PROXY=http://…); this should answer: curl -sSI https://${troubles[0]?.host}`
   return troubles.some(({ host }) => here.includes(host)) ? bad(say, `For this machine and for the cluster: ${mend}`) : warning(`${say}, which the nodes of the cluster need`, `Where they have no way either: ${mend}`)
-})
-
-const PROXIES = ['HTTP_PROXY', 'HTTPS_PROXY', 'http_proxy', 'https_proxy']
-
-/** The server's programs run on a JVM, which speaks to a proxy in plain HTTP alone. */
-export const proxyIsPlain = (variables: Record<string, string | undefined>) => preflight('proxy', 'a proxy that is named is one of http://', async () => {
-  const named = PROXIES.filter((name) => variables[name])
-  const wrong = named.find((name) => !variables[name]?.startsWith('http://'))
-  // What stands behind the scheme may hold a password.
-  if (wrong) return bad(`${wrong} does not begin with http://: the server, a program of Java, reaches no other proxy`, `Write ${wrong}=http://proxy.example.com:3128`)
-  return ok(named.length ? `${named.join(', ')}: http://` : 'none is named')
 })
 
 /** Only where the machine is a Windows with Linux in it. */

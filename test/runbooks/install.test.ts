@@ -9,7 +9,7 @@ import { partsOf } from '../../lib/parts.ts'
 import { filesBelow, stage, type Stage } from './harness.ts'
 
 const root = new URL('../..', import.meta.url).pathname
-const VALUES = 'OBJECT_STORAGE_BUCKET=my-objects\nOBJECT_STORAGE_EXPIRY=30\nAWS_REGION=us-east-1\nCIRCLECI_DOMAIN=circleci.example.com\nTLS_DNS=route53\nTLS_MAIL=ops@example.com\n'
+const VALUES = 'CIRCLECI_NAMESPACE=circleci-server\nOBJECT_STORAGE_BUCKET=my-objects\nOBJECT_STORAGE_EXPIRY=30\nAWS_REGION=us-east-1\nCIRCLECI_DOMAIN=circleci.example.com\nTLS_DNS=route53\nTLS_MAIL=ops@example.com\n'
 const flat = (text: string) => text.replaceAll(/ \\\n/g, ' ').replaceAll(/\s+/g, ' ')
 
 describe('status', () => {

@@ -1,8 +1,10 @@
 # Lines to type. `make` alone lists them.
 export XDG_STATE_HOME ?= $(HOME)/.local/state
 RUN = npx --no-install tsx runbooks
+# A shell may have a variable ENV of its own: only one that was typed here counts.
+INSTALL = ENV_FILE="$(if $(findstring command,$(origin ENV)),$(ENV),$(ENV_FILE))" node --import tsx lib/install.ts
 
-.PHONY: help rehearse rehearse-reset test test-matrix test-real real-components lint build bench
+.PHONY: help install-aws install-gcp status rehearse rehearse-reset test test-matrix test-real real-components lint build bench
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-16s %s\n", $$1, $$2 }'
@@ -10,6 +12,15 @@ help: ## what can be made
 node_modules: package-lock.json
 	npm ci
 	@touch node_modules
+
+install-aws: node_modules ## from an empty AWS account to a running server; ENV=prod.env, DRY_RUN=1, REHEARSE=1
+	@$(INSTALL) aws
+
+install-gcp: node_modules ## the same on Google Cloud
+	@$(INSTALL) gcp
+
+status: node_modules ## how far an installation is; CLOUD=gcp, ENV=prod.env, REHEARSE=1
+	@$(INSTALL) $(or $(CLOUD),aws) status
 
 rehearse: node_modules ## grow MongoDB's volume on the rehearsal installation
 	$(RUN)/expand-pvc.ts --db mongodb --size 10Gi --rehearse --yes

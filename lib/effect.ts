@@ -122,10 +122,12 @@ export const forEach = async <T>(things: T[], todo: (thing: T) => Promise<Done |
 /** What a preflight check found. */
 export type Verdict =
   | { is: 'ok' | 'ask'; say: string }
-  | { is: 'warning'; say: string; next: string }
+  | { is: 'todo' | 'warning'; say: string; next: string }
   | { is: 'bad'; say: string; next: string; final?: true }
 
 export const ok = (say: string): Verdict => ({ is: 'ok', say })
+/** Not there yet, and not to be: the line makes it. */
+export const todo = (say: string, next: string): Verdict => ({ is: 'todo', say, next })
 /** Wrong, but no reason to stop. */
 export const warning = (say: string, next: string): Verdict => ({ is: 'warning', say, next })
 /** A reason to stop before anything is changed. */

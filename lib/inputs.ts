@@ -83,6 +83,16 @@ export const days = (say: string, none: string): Input<number> => ({
   text: String,
 })
 
+/** A whole number of things, one at least. */
+export const count = (say: string, { otherwise, env }: { otherwise: number; env: string }): Input<number> => ({
+  say, env, takes: 'number', fallback: { value: otherwise },
+  parse: (text) => {
+    if (!/^\s*[1-9]\d{0,8}\s*$/.test(text)) throw wrong(`${text || 'Nothing'} is no number of that.`, `Write ${otherwise}.`)
+    return Number(text)
+  },
+  text: String,
+})
+
 /** A switch. */
 export const flag = (say: string): Input<boolean> => ({
   say, takes: undefined, fallback: { value: false },
@@ -143,16 +153,20 @@ export interface Sources {
   flags: Record<string, string | boolean | undefined>
   environment: Record<string, string | undefined>
   envFile: Record<string, string | undefined>
+  /** The env file, where one was named. */
+  named?: string | undefined
   /** Asks at the terminal; undefined where there is none. */
   prompt: ((key: string, input: Input<unknown>, page?: { say: string; open?: string }) => Promise<string>) | undefined
   /** Nobody gets anything somewhere else: what a rehearsal has takes its place. */
   rehearsal?: boolean
 }
 
-/** The value of every input. Throws one Fail that names all that is wrong or missing. */
-export const gather = async <I extends Inputs>(inputs: I, sources: Sources, name: (key: string) => string = (key) => envOf(key, inputs)): Promise<Values<I>> => {
-  const values: Record<string, unknown> = {}
-  const problems: Fail[] = []
+/** What the sources hold: values, what is wrong with some (what is and what would be right), and the keys that have none. */
+export interface Examined { values: Record<string, unknown>; problems: Record<string, Fail>; missing: string[] }
+
+/** Looks at every input, and asks nobody. */
+export const examine = (inputs: Inputs, sources: Sources, name: (key: string) => string = (key) => envOf(key, inputs)): Examined => {
+  const values: Record<string, unknown> = {}, problems: Record<string, Fail> = {}
   const missing: string[] = []
   for (const [key, input] of Object.entries(inputs) as [string, Input<unknown>][]) {
     const { byHand } = input
@@ -173,9 +187,16 @@ export const gather = async <I extends Inputs>(inputs: I, sources: Sources, name
       values[key] = input.parse(text)
     } catch (error) {
       if (!(error instanceof Fail)) throw error
-      problems.push(wrong(`${from} ${error.message}`, error.next))
+      problems[key] = wrong(`${from} ${error.message}`, error.next)
     }
   }
+  return { values, problems, missing }
+}
+
+/** The value of every input. Throws one Fail that names all that is wrong or missing. */
+export const gather = async <I extends Inputs>(inputs: I, sources: Sources, name: (key: string) => string = (key) => envOf(key, inputs)): Promise<Values<I>> => {
+  const { values, missing, ...examined } = examine(inputs, sources, name)
+  const problems = Object.values(examined.problems)
   const absent = missing.length && !sources.prompt ? missingValues(inputs, missing, name, values) : undefined
   if (absent && !problems.length) throw absent
   if (problems.length === 1 && problems[0] && !absent) throw problems[0]

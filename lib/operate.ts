@@ -37,18 +37,18 @@ export const operate = async (definition: Definition<Inputs>, flags: Flags): Pro
   const interactive = atTerminal(json)
   const reviewed = flags['plan'] ? readPlan(String(flags['plan']), definition, flags) : undefined
   const timeout = durationOf(flags['timeout'])
-  const { values, where } = await chooseValues(definition, flags, interactive, reviewed)
+  const { values, where, sources } = await chooseValues(definition, flags, interactive, reviewed)
   const view = json ? jsonView() : interactive && !flags['verbose'] ? treeView() : plainView(flags['verbose'] === true)
   const place = await goTo(where, flags, interactive, definition)
   try {
     if (reviewed) mustBeOf(reviewed, place)
-    return await operateAt(place, definition, flags, values, { view, where, interactive, reviewed, timeout })
+    return await operateAt(place, definition, flags, values, { view, where, sources, interactive, reviewed, timeout })
   } finally {
     await place.leave()
   }
 }
 
-interface Manner { view: View; where: Chosen['where']; interactive: boolean; reviewed: ReviewedPlan | undefined; timeout: number | undefined }
+interface Manner extends Pick<Chosen, 'where' | 'sources'> { view: View; interactive: boolean; reviewed: ReviewedPlan | undefined; timeout: number | undefined }
 
 const operateAt = async (place: Place, definition: Definition<Inputs>, flags: Flags, values: Values<Inputs>, manner: Manner): Promise<number> => {
   const { view } = manner
@@ -72,7 +72,7 @@ const operateAt = async (place: Place, definition: Definition<Inputs>, flags: Fl
     if (stopped.length) throw preflightFailure(stopped, (more) => repeatLine(definition, values, { ...flags, ...more }, place.cluster), flags)
   }
   if (!reads(definition)) return proceed(place, definition, flags, values, manner, { only, folder, results, ask })
-  const { text, data, code } = await definition.report(values)
+  const { text, data, code } = await definition.report(values, { way: place.way, sources: manner.sources })
   if (!flags['json']) process.stdout.write(text + '\n')
   view.data({ event: 'report', runbook: definition.name, ...data })
   view.data({ event: 'end', code, changes: 0 })
@@ -160,7 +160,8 @@ const header = (definition: Definition<Inputs>, { cluster, local, rehearsal }: P
     ...(rehearsal ? [paint('magenta', wrap(`REHEARSAL · nothing real is touched · world: ${rehearsal} · make rehearse-reset starts afresh`))] : []),
     ...(rehearsal && others.length ? [wrap(`A rehearsal has a context and a namespace of its own; ${others.join(' and ')}, as named, ${others.length > 1 ? 'are' : 'is'} left alone.`)] : []),
     paint('bold', wrap(`${definition.name} · ${definition.purpose}`)),
-    wrap(local ? 'on this machine: no cluster is needed, and the lock guards this machine alone' : `cluster ${cluster.name} (context ${cluster.context}) · namespace ${cluster.namespace}`), '',
+    wrap(definition.cluster === 'perhaps' ? 'on this machine, and in a cluster where there is one'
+      : local ? 'on this machine: no cluster is needed, and the lock guards this machine alone' : `cluster ${cluster.name} (context ${cluster.context}) · namespace ${cluster.namespace}`), '',
   ].join('\n')
 }
 

@@ -78,7 +78,8 @@ export const parseFlags = (definition: Definition<Inputs>, args: string[]): Flag
   return flags
 }
 
-const nearest = (word: string, words: string[]): string | undefined => {
+/** The one of these words that was probably meant. */
+export const nearest = (word: string, words: string[]): string | undefined => {
   const distance = (a: string, b: string): number => {
     let row = Array.from({ length: b.length + 1 }, (_, i) => i)
     for (let i = 1; i <= a.length; i++) {
@@ -112,7 +113,7 @@ export const sameLine = <I extends Inputs>(definition: Definition<I>, values: Va
     if (input.operand) return [input.text(value)]
     return input.takes ? [flagOf(key), input.text(value)] : [flagOf(key)]
   })
-  return `${start} ${line([...own, ...(flags['rehearse'] || definition.cluster === false ? [] : ['--context', where.context, '--namespace', where.namespace]), ...answersOf(flags, where)])}`
+  return `${start} ${line([...own, ...(flags['rehearse'] || definition.cluster !== undefined ? [] : ['--context', where.context, '--namespace', where.namespace]), ...answersOf(flags, where)])}`
 }
 
 /** The part of a line that says which installation, besides its context, and what was answered beforehand. */

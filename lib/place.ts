@@ -5,9 +5,9 @@
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { delimiter, join } from 'node:path'
-import type { Cluster } from './cluster/kubernetes.ts'
+import type { Cluster, ClusterOptions } from './cluster/kubeconfig.ts'
 import type { Definition } from './runbook.ts'
-import type { Input, Inputs, Values } from './inputs.ts'
+import type { Input, Inputs, Sources, Values } from './inputs.ts'
 import type { Plan } from './plan.ts'
 import { askValue } from './ask.ts'
 import { EXIT, Fail, Refused, fail, sentence } from './fail.ts'
@@ -52,10 +52,9 @@ const nameIn = (inputs: Inputs) => (key: string): string => (OPTIONS as Record<s
 
 const secretsOf = ({ inputs }: Definition<Inputs>): string[] => Object.keys(inputs).filter((key) => inputs[key]?.secret)
 
-const readEnvFile = async (flags: Flags): Promise<Record<string, string>> => {
-  // Node takes --env-file for itself too, wherever it stands: of a file that is not there it says so itself, and ends with 9.
-  const named = flags['envFile'] ?? (process.env['ENV_FILE'] || undefined)
-  const file = String(named ?? '.env')
+/** The variables of the env file that is named, or of .env where that is there. */
+export const readEnvFile = async (named: string | undefined): Promise<Record<string, string>> => {
+  const file = named ?? '.env'
   if (!existsSync(file)) {
     if (named) throw usage(`The env file ${file} does not exist.`, 'cp env.example .env, and fill in what this runbook reads.')
     return {}
@@ -64,7 +63,7 @@ const readEnvFile = async (flags: Flags): Promise<Record<string, string>> => {
   return parse(readFileSync(file))
 }
 
-export interface Chosen { values: Values<Inputs>; where: Values<typeof WHERE> }
+export interface Chosen { values: Values<Inputs>; where: Values<typeof WHERE>; sources: Sources }
 
 /** Every value of the run, or one error that names all that is missing or wrong. */
 export const chooseValues = async (definition: Definition<Inputs>, flags: Flags, interactive: boolean, reviewed: ReviewedPlan | undefined): Promise<Chosen> => {
@@ -72,29 +71,31 @@ export const chooseValues = async (definition: Definition<Inputs>, flags: Flags,
   // A reviewed plan carries the inputs, but for secrets. Which kubeconfig leads there is a matter of this machine, and is read as always.
   const beside = (all: Record<string, string | undefined>) =>
     reviewed ? Object.fromEntries([...Object.keys(WHERE), ...secretsOf(definition)].map(nameInEnvironment).map((name) => [name, all[name]])) : all
+  // Node takes --env-file for itself too, wherever it stands: of a file that is not there it says so itself, and ends with 9.
+  const named = (flags['envFile'] as string | undefined) ?? (process.env['ENV_FILE'] || undefined)
   const sources = {
-    flags: { ...flags, ...reviewed?.inputs }, environment: beside(process.env), envFile: beside(await readEnvFile(flags)),
+    flags: { ...flags, ...reviewed?.inputs }, environment: beside(process.env), envFile: beside(await readEnvFile(named)), named,
     prompt: interactive ? askValue : undefined, rehearsal: Boolean(flags['rehearse'] || flags['markdown']),
   }
   const given = (key: string) => sources.flags[key] ?? (sources.environment[nameInEnvironment(key)] || sources.envFile[nameInEnvironment(key)])
   const lacks = Object.entries(definition.inputs).some(([key, input]) => !input.fallback && given(key) === undefined)
   // The context may name the namespace; only where we have to complain anyway is it listed as missing too.
   const { fallback: _optional, ...required } = namespaceInput
-  const namespace = (lacks && definition.cluster !== false && !interactive && !flags['rehearse'] && !flags['markdown'] ? required : namespaceInput) as Input<string | undefined>
+  const namespace = (lacks && definition.cluster === undefined && !interactive && !flags['rehearse'] && !flags['markdown'] ? required : namespaceInput) as Input<string | undefined>
   const { context, kubeconfig, namespace: chosen, ...values } = await gather({ ...definition.inputs, ...WHERE, namespace }, sources, nameInEnvironment)
   definition.together?.(values)
   const where = { context, kubeconfig, namespace: chosen } as Values<typeof WHERE>
-  if (!reviewed || flags['rehearse']) return { values, where }
+  if (!reviewed || flags['rehearse']) return { values, where, sources }
   for (const key of ['context', 'namespace'] as const) {
     if (where[key] === undefined || where[key] === reviewed[key]) continue
     const from = flags[key] === undefined ? nameInEnvironment(key) : flagOf(key)
     throw usage(`${from} is ${where[key]}, and the plan is for ${key} ${reviewed[key]}.`, `Leave ${from} out, or make a plan for ${where[key]}.`)
   }
-  return { values, where: { ...where, context: reviewed.context, namespace: reviewed.namespace } }
+  return { values, sources, where: { ...where, context: reviewed.context, namespace: reviewed.namespace } }
 }
 
-/** `local` is a run that needs no cluster. */
-export interface Place { cluster: Cluster; local: boolean; rehearsal: string | undefined; leave(): Promise<void> }
+/** `local` is a run that needs no cluster; `way` would lead to one. */
+export interface Place { cluster: Cluster; local: boolean; way: ClusterOptions; rehearsal: string | undefined; leave(): Promise<void> }
 
 /** In place of a cluster, for a run that needs none. */
 const HERE: Cluster = { context: 'this-machine', name: 'this-machine', server: 'none', namespace: 'local', flags: [], kubeconfig: undefined }
@@ -111,7 +112,7 @@ export const mustBeOf = (reviewed: ReviewedPlan, place: Place): void => {
 
 /** Goes to the cluster, or opens the rehearsal, and sees that the installation's namespace is there, unless the run makes it. */
 export const goTo = async (where: Chosen['where'], flags: Flags, interactive: boolean, { cluster: wanted, namespace, scenario }: Definition<Inputs>): Promise<Place> => {
-  const local = wanted === false, made = namespace === 'made'
+  const local = wanted !== undefined, made = namespace === 'made'
   const { connect } = await import('./cluster/kubernetes.ts')
   if (flags['rehearse'] || flags['markdown']) {
     const { rehearse } = await import('./rehearsal/index.ts')
@@ -121,31 +122,29 @@ export const goTo = async (where: Chosen['where'], flags: Flags, interactive: bo
     if (!flags['markdown']) checkStateFolder(folder)
     const rehearsal = await rehearse({ file, ...(flags['scenario'] ? { scenario: String(flags['scenario']) } : {}), otherwise: scenario })
     takePlaces(rehearsal)
-    const cluster = local ? HERE : await connect({ kubeconfig: rehearsal.kubeconfig })
-    if (!local) {
-      await mustAnswer(cluster, made)
-      cluster.flags = ['--context', cluster.context]
-    }
+    const way = { kubeconfig: rehearsal.kubeconfig }
+    const cluster = local ? HERE : await connect(way)
+    if (!local) await mustAnswer(cluster, made)
     return {
-      cluster, local, rehearsal: tilde(file),
+      cluster, local, way, rehearsal: tilde(file),
       leave: async () => {
         await rehearsal.close()
         if (flags['markdown']) rmSync(folder, { recursive: true, force: true })
       },
     }
   }
-  if (local) return { cluster: HERE, local, rehearsal: undefined, leave: async () => {} }
   // Several files are a matter for the environment, of our children too; as a flag kubectl takes one.
   const several = where.kubeconfig?.includes(delimiter)
   if (several) process.env['KUBECONFIG'] = where.kubeconfig
-  const target = { ...where, kubeconfig: several ? undefined : where.kubeconfig }
-  let cluster = await connect(target)
+  const way = { ...where, kubeconfig: several ? undefined : where.kubeconfig }
+  if (local) return { cluster: HERE, local, way, rehearsal: undefined, leave: async () => {} }
+  let cluster = await connect(way)
   if (!cluster.namespace) {
     if (!interactive) throw usage(`No namespace is given, and context ${cluster.context} names none.`, `Add --namespace circleci-server, or whatever it is called: kubectl ${cluster.flags.join(' ')} get namespaces`)
-    cluster = await connect({ ...target, namespace: await askValue('namespace', namespaceInput) })
+    cluster = await connect({ ...way, namespace: await askValue('namespace', namespaceInput) })
   }
   await mustAnswer(cluster, made)
-  return { cluster, local, rehearsal: undefined, leave: async () => {} }
+  return { cluster, local, way, rehearsal: undefined, leave: async () => {} }
 }
 
 const mustAnswer = async ({ context, namespace, name, flags }: Cluster, made: boolean): Promise<void> => {

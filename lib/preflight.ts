@@ -6,11 +6,12 @@ import type { Permission } from './cluster/objects.ts'
 import { clock } from './clock.ts'
 import { ask, bad, hours, ok, preflight, warning } from './effect.ts'
 import { Refused } from './fail.ts'
-import { adminConsole, changedItems, deployedOf, isOlder, kotsCli, kotsVersions, serverVersion } from './server/kots.ts'
+import { adminConsole, changedItems, deployedOf, isOlder, kotsCli, kotsTrouble, kotsVersions, serverVersion } from './server/kots.ts'
 import { LEASE } from './lock.ts'
 import { cluster } from './cluster/kubernetes.ts'
 import { list, missingPermissions } from './cluster/objects.ts'
 import { line } from './shell.ts'
+import { installing } from './software.ts'
 
 /** What the lock needs of everybody; no role can name what is only to be created. */
 const LEASES = { resource: 'leases', group: 'coordination.k8s.io' }
@@ -34,9 +35,21 @@ export const serverIsAtLeast = (release: string, why: string) => preflight('serv
 /** KOTS is new enough; `why` says for what. */
 export const kotsIsAtLeast = (release: string, why: string) => preflight('kots-version', `KOTS is ${release} or newer`, async () => {
   const version = await kotsCli()
-  const get = 'https://kots.io/install/1.65.0'
-  if (!version) return warning('kubectl has no plugin kots: KOTS makes the backups of the installation', `Install it: ${get}`)
-  return isOlder(version, release) ? bad(`KOTS ${version}: ${why} from ${release} on`, `Upgrade it: ${get}`) : ok(`KOTS ${version}`)
+  if (!version) return warning('kubectl has no plugin kots: KOTS makes the backups of the installation', installing('kots'))
+  return isOlder(version, release) ? bad(`KOTS ${version}: ${why} from ${release} on`, installing('kots')) : ok(`KOTS ${version}`)
+})
+
+/** The first KOTS that server 3.x works with, and the one that its last releases were tested with. */
+const KOTS = { first: '1.47.3', tested: '1.65.0' }
+
+/** The plugin is one that goes with a release of the server. */
+export const kotsFits = (server: string) => preflight('kots', `kubectl has the plugin kots, ${KOTS.first} or newer; for server 3.4 ${KOTS.tested}`, async () => {
+  const version = await kotsCli()
+  if (!version) return bad(await kotsTrouble() ?? 'kubectl has no plugin kots, which installs the server', installing('kots'))
+  if (!/^\d/.test(version)) return warning(`the plugin kots is ${version}`, `See whether it is ${KOTS.tested}: kubectl kots version`)
+  if (isOlder(version, KOTS.first)) return bad(`KOTS ${version}, and ${KOTS.first} or newer is wanted`, installing('kots'))
+  if (isOlder(version, KOTS.tested) && !isOlder(server, '3.4.0')) return warning(`KOTS ${version}, and server ${server} was tested with ${KOTS.tested}`, installing('kots'))
+  return isOlder(KOTS.tested, version) ? warning(`KOTS ${version} is newer than any that server 3.x was tested with`, installing('kots')) : ok(`${version} (${KOTS.first} or newer; for 3.4 ${KOTS.tested})`)
 })
 
 /** There is a completed backup of the last 24 hours; where there is none, that is a warning with the line that makes one. */

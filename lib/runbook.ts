@@ -5,7 +5,8 @@
 import { realpathSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import type { Duration, Preflight, Step } from './effect.ts'
-import type { Inputs, Values } from './inputs.ts'
+import type { ClusterOptions } from './cluster/kubeconfig.ts'
+import type { Inputs, Sources, Values } from './inputs.ts'
 
 interface Common<I extends Inputs> {
   /** Name of the file; behind it, where the file has several, the verb: 'backup-restore list'. */
@@ -19,8 +20,11 @@ interface Common<I extends Inputs> {
   inputs: I
   /** Scenario of a new rehearsal, and of its page, where all is well leaves nothing to do. */
   scenario?: string
-  /** False where it is for the time before there is a cluster: it asks for none, and its lock is one of this machine. */
-  cluster?: false
+  /**
+   * False where it is for the time before there is a cluster: it asks for none, and its lock is one of this machine.
+   * 'perhaps' where it reads, and connects by itself to one that may be there.
+   */
+  cluster?: false | 'perhaps'
   /** Where the procedure makes the namespace of the installation itself: it need not be there, and the lock lies in `default`. */
   namespace?: 'made'
   /** Throws a usage error where inputs, each fine by itself, do not go together. */
@@ -65,9 +69,12 @@ export interface Report {
   code: number
 }
 
+/** What was asked beside the inputs: what leads to a cluster, and where values come from, for the inputs of others. */
+export interface Asked { way: ClusterOptions; sources: Sources }
+
 /** A runbook that only reads: no plan, no lock, no question. */
 export interface Reading<I extends Inputs> extends Common<I> {
-  report(values: Values<I>): Promise<Report>
+  report(values: Values<I>, asked: Asked): Promise<Report>
 }
 
 export type Definition<I extends Inputs> = Procedure<I> | Reading<I>

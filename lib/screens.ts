@@ -36,7 +36,7 @@ export const wrap = (text: string, indent = '', columns = width()): string =>
 
 /** A remedy; the command that it ends with, or is, stands so that it can be pasted. */
 export const remedy = (text: string, indent: string): string => {
-  const [, words = text, command] = /^(?:(.*): )?((?:kubectl|velero|npx|node|aws|gcloud|mc|eksctl|make|cp) (?:(?![;.] |”).)+)$/.exec(text) ?? []
+  const [, words = text, command] = /^(?:(.*): )?((?:kubectl|velero|npx|node|aws|gcloud|mc|eksctl|make|cp|curl|brew|sudo) (?:(?![;.] |”).)+)$/.exec(text) ?? []
   if (!command) return wrap(text, indent)
   const rows = wrapLine(command, width(), indent).join('\n')
   return words === text ? rows.trimStart() : `${wrap(`${words}:`, indent)}\n${rows}`
@@ -49,15 +49,25 @@ export const stops = ({ verdict, ignored }: CheckResult): boolean => verdict.is 
 
 export const preflightScreen = (results: CheckResult[], verbose: boolean): string => {
   const held = results.filter(({ verdict }) => verdict.is === 'ok').length
-  const shown = results.filter(({ verdict }) => verbose || verdict.is !== 'ok')
-  const column = Math.max(0, ...shown.map(({ name }) => name.length)) + 2
+  return [`${paint('bold', 'Preflight')}  ${held} of ${results.length} hold`, ...checkRows(results.filter(({ verdict }) => verbose || verdict.is !== 'ok'))].join('\n')
+}
+
+/** A row for each, what was found and what to type; of a check that is left to its warning, that it is. */
+export const checkRows = (results: CheckResult[]): string[] => {
+  const column = Math.max(0, ...results.map(({ name }) => name.length)) + 2
   const pad = ' '.repeat(6 + column)
-  return [`${paint('bold', 'Preflight')}  ${held} of ${results.length} hold`, ...shown.map((result) => {
+  return results.map((result) => {
     const { name, verdict, ignored } = result
-    const sign = verdict.is === 'ok' ? paint('green', '✓') : verdict.is === 'ask' ? paint('yellow', '?') : stops(result) ? paint('red', '✗') : paint('yellow', '!')
     const next = 'next' in verdict ? `\n${pad}${paint('dim', remedy(verdict.next, pad))}` : ''
-    return `  ${sign} ${name.padEnd(column)}  ${wrap(verdict.say + (ignored && verdict.is === 'bad' && !stops(result) ? ' (ignored)' : ''), pad)}${next}`
-  })].join('\n')
+    return `  ${signOf(result)} ${name.padEnd(column)}  ${wrap(verdict.say + (ignored && verdict.is === 'bad' && !stops(result) ? ' (ignored)' : ''), pad)}${next}`
+  })
+}
+
+const signOf = (result: CheckResult): string => {
+  const { is } = result.verdict
+  if (is === 'ok') return paint('green', '✓')
+  if (is === 'todo') return paint('cyan', SIGNS.todo)
+  return is === 'ask' ? paint('yellow', '?') : stops(result) ? paint('red', '✗') : paint('yellow', '!')
 }
 
 const SIGNS: Record<PlannedStep['state'], string> = { done: '✓', todo: '•', maybe: '?', manual: '☞', watch: '•' }

@@ -7,6 +7,7 @@ import { clock } from '../clock.ts'
 import { bad, minutes, ok, preflight } from '../effect.ts'
 import { EXIT, Refused, Unanswered, fail } from '../fail.ts'
 import { line } from '../shell.ts'
+import { installing } from '../software.ts'
 import { readTool, runTool } from '../tools.ts'
 
 const ATTEMPTS = 5
@@ -69,7 +70,7 @@ const complaintIn = (stderr: string): string => stderr.split('\n').find((row) =>
 export const projectAnswers = (gcp: Gcp) => preflight('gcloud', 'gcloud is logged in, and works on the project that is named', async () => {
   const { project } = gcp
   const { code } = await readTool(['gcloud', '--version'])
-  if (code !== 0) return bad('the command gcloud is not installed', 'Install it: https://cloud.google.com/sdk/docs/install')
+  if (code !== 0) return bad('the command gcloud is not installed', installing('gcloud'))
   const config = JSON.parse((await readTool(['gcloud', 'config', 'list', '--format=json'])).stdout || '{}') as { core?: { account?: string; project?: string } }
   const { account, project: configured } = config.core ?? {}
   if (!account && !process.env['CLOUDSDK_AUTH_ACCESS_TOKEN_FILE']) return bad('nobody is logged in', 'gcloud auth login')

@@ -6,52 +6,27 @@ import type { Verdict } from '../effect.ts'
 import { bad, ok, warning } from '../effect.ts'
 import { EXIT, Unanswered } from '../fail.ts'
 import { Once } from '../files.ts'
-import { agentFor } from './proxy.ts'
+import { askHost, troubleOf, type Question } from './web.ts'
 
-/** What carries a question to GitHub. Rejects where there is no answer, with the reason in `code`. */
-export type Carrier = (host: string, asked: { method: string; path: string; token?: string; body?: string }) => Promise<{ status: number; text: string }>
-
-/** How long an answer may take. */
-export const PATIENCE = 30_000
 const ATTEMPTS = 4
-
-let carry: Carrier = async (host, { method, path, token, body }) => {
-  const { request } = await import('node:https')
-  const agent = await agentFor(`https://${host}`)
-  const headers = {
-    accept: 'application/json', 'user-agent': 'circleci-server-runbooks', ...(token ? { authorization: `Bearer ${token}` } : {}),
-    ...(body ? { 'content-type': 'application/x-www-form-urlencoded', 'content-length': Buffer.byteLength(body) } : {}),
-  }
-  return new Promise((resolve, reject) => {
-    const sent = request(`https://${host}${path}`, { method, headers, ...(agent ? { agent } : {}), signal: AbortSignal.timeout(PATIENCE) }, (response) => {
-      const parts: Buffer[] = []
-      response.on('data', (part: Buffer) => parts.push(part)).on('error', reject)
-        .on('end', () => resolve({ status: response.statusCode ?? 0, text: Buffer.concat(parts).toString() }))
-    })
-    sent.on('error', reject).end(body)
-  })
-}
-
-/** A rehearsal plays GitHub itself. */
-export const useGithub = (other: Carrier): void => { carry = other }
 
 /** Authorities that Node does not know. */
 const UNKNOWN = /SELF_SIGNED|UNABLE_TO_(VERIFY|GET_ISSUER)|DEPTH_ZERO/
 
-const ask = async (host: string, asked: Parameters<Carrier>[1]): Promise<{ status: number; said: Record<string, unknown> }> => {
+const ask = async (host: string, asked: Question): Promise<{ status: number; said: Record<string, unknown> }> => {
   for (let attempt = 1; ; attempt++) {
     let trouble: string
     try {
-      const { status, text } = await carry(host, asked)
+      const { status, text } = await askHost(host, asked)
       if (status !== 429 && status < 500) return { status, said: parsed(text) }
       trouble = `it answers with ${status}`
     } catch (error) {
-      const { code, name, message } = error as Error & { code?: string }
+      const { code } = error as { code?: string }
       if (UNKNOWN.test(code ?? '')) {
         throw new Unanswered(`This machine does not know who signed the certificate of ${host} (${code})`,
           'Where a private authority signed it, name its root: NODE_EXTRA_CA_CERTS=root.pem in front of the same line.', { code: EXIT.preflight })
       }
-      trouble = name === 'AbortError' || name === 'TimeoutError' ? `no answer in ${PATIENCE / 1000} s` : code ?? message
+      trouble = troubleOf(error)
     }
     if (attempt >= ATTEMPTS) {
       throw new Unanswered(`${host} cannot be asked: ${trouble}`, `Check the name, the network and HTTPS_PROXY, then repeat the same line; this should answer: curl -sSI https://${host}`, { code: EXIT.preflight })

@@ -9,6 +9,7 @@ import { once } from '../door.ts'
 import { bad, minutes, ok, preflight, warning } from '../effect.ts'
 import { EXIT, Refused, Unanswered, fail } from '../fail.ts'
 import { line } from '../shell.ts'
+import { installing } from '../software.ts'
 import { readTool, runTool } from '../tools.ts'
 
 /** One line of `--json`. */
@@ -81,11 +82,10 @@ export const addressOf = async (alias: string): Promise<string | undefined> => {
 
 export const mcIsThere = () => preflight('mc', 'the command mc is installed, and is MinIO\'s', async () => {
   const { code, stdout } = await readTool(['mc', '--version'])
-  const get = 'https://min.io/docs/minio/linux/reference/minio-mc.html'
-  if (code !== 0) return bad('the command mc is not installed', `Install MinIO's client: ${get}`)
+  if (code !== 0) return bad('the command mc is not installed', installing('mc'))
   // Midnight Commander has the same name.
   const version = /^mcl?i? version (\S+)/.exec(stdout)?.[1]
-  return version ? ok(`mc ${version}`) : bad(`mc is another program here: ${stdout.split('\n')[0]}`, `Put MinIO's client first on the PATH: ${get}`)
+  return version ? ok(`mc ${version}`) : bad(`mc is another program here: ${stdout.split('\n')[0]}`, `Put MinIO's client first on the PATH. ${installing('mc')}`)
 })
 
 /** The alias leads to a store that knows it, at the address that the cluster will use. */

@@ -79,11 +79,16 @@ const load = async (options: ClusterOptions): Promise<Connection> => {
   return {
     config, namespace, context: chosen.name, name: server.name, server: server.server, kubeconfig: options.kubeconfig,
     // In a pod there is no kubeconfig, and so no context that a command would find; it finds the cluster by itself.
-    flags: chosen.name === IN_CLUSTER ? [] : [...(options.kubeconfig ? ['--kubeconfig', options.kubeconfig] : []), '--context', chosen.name],
+    flags: chosen.name === IN_CLUSTER ? [] : [...(options.kubeconfig && options.kubeconfig !== own ? ['--kubeconfig', options.kubeconfig] : []), '--context', chosen.name],
   }
 }
 
 const isLoopback = (url: string): boolean => URL.canParse(url) && /^(localhost|127\.[\d.]+|\[::1\])$/.test(new URL(url).hostname)
+
+let own: string | undefined
+
+/** A rehearsal has a kubeconfig of its own; its lines do not name it. */
+export const useKubeconfig = (file: string): void => { own = file }
 
 /** Loads the kubeconfig and picks the context; sends nothing yet. */
 export const connect = async (options: ClusterOptions): Promise<Cluster> => {

@@ -7,7 +7,7 @@ import { mustBeInDoor } from '../door.ts'
 import { EXIT, Lost, Refused, Unanswered, fail, sentence } from '../fail.ts'
 import { client, connected, credential, renewCredentials } from './kubeconfig.ts'
 
-export { cluster, connect, type Cluster } from './kubeconfig.ts'
+export { cluster, connect } from './kubeconfig.ts'
 
 export interface Request {
   query?: Record<string, string>

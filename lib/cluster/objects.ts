@@ -120,6 +120,9 @@ export const list = async <K extends Kind>(kind: K, query: Record<string, string
 /** Verbs on a resource (or a subresource, `pods/exec`) in the installation's namespace; on the one object that is named, where a role may allow no other. */
 export interface Permission { verbs: string[]; resource: string; group?: string; name?: string; namespace?: string; clusterWide?: boolean }
 
+/** What a cluster administrator may do. */
+export const EVERYTHING: Permission = { verbs: ['*'], resource: '*', group: '*', clusterWide: true }
+
 /** Those of the permissions that the current user lacks, as kubectl words them. */
 export const missingPermissions = async (wanted: Permission[]): Promise<string[]> => {
   const answers = await Promise.all(wanted.flatMap(({ verbs, resource, group = '', name, namespace = cluster().namespace, clusterWide }) => verbs.map(async (verb) => {

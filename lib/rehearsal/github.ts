@@ -1,20 +1,25 @@
-/** GitHub in a rehearsal, and a GitHub Enterprise: one app, and one token. Answers as GitHub gives them. */
+/**
+ * GitHub in a rehearsal, and a GitHub Enterprise: one app, and one token. Answers as GitHub gives them. Of all other hosts,
+ * that they are there.
+ */
 import { REHEARSED } from '../server/oauth-app.ts'
-import type { Tool } from './tool.ts'
+import { failed, type Tool } from './tool.ts'
 
 export const githubSecrets = [REHEARSED.secret, REHEARSED.token]
 
 const answer = (status: number, said: object) => ({ stdout: JSON.stringify({ status, text: JSON.stringify(said) }), stderr: '', code: 0 })
 
 /** It takes the way of the tools, so that faults meet it too; the secrets stand in what it reads. */
-export const github: Tool = {
-  name: ({ argv }) => `github ${argv.join(' ')}`,
+export const web: Tool = {
+  name: ({ argv }) => `https ${argv.join(' ')}`,
   mutates: () => false,
-  play: (_, { argv, stdin }) => {
+  play: ({ rules }, { argv: [host = '', method, path], stdin }) => {
+    if (rules.unreachable?.includes(host)) return { ...failed('no way there'), code: 7 }
+    if (method === 'HEAD') return answer(200, {})
     const { body = '', token } = JSON.parse(stdin) as { body?: string; token?: string }
-    if (argv[1] === '/api/v3/user') return token === REHEARSED.token ? answer(200, { login: 'operator' }) : answer(401, { message: 'Bad credentials' })
+    if (path === '/api/v3/user') return token === REHEARSED.token ? answer(200, { login: 'operator' }) : answer(401, { message: 'Bad credentials' })
     const form = new URLSearchParams(body)
-    if (argv[1] !== '/login/oauth/access_token' || form.get('client_id') !== REHEARSED.id) return answer(404, { error: 'Not Found' })
+    if (path !== '/login/oauth/access_token' || form.get('client_id') !== REHEARSED.id) return answer(404, { error: 'Not Found' })
     if (form.get('client_secret') !== REHEARSED.secret) return answer(200, { error: 'incorrect_client_credentials', error_description: 'The client_id and/or client_secret passed are incorrect.' })
     return answer(200, { error: 'bad_verification_code', error_description: 'The code passed is incorrect or expired.' })
   },

@@ -7,7 +7,7 @@ import { createServer } from 'node:http'
 import type { AddressInfo, Socket } from 'node:net'
 import { dirname, join } from 'node:path'
 import type { Carrier } from '../cloud/aws.ts'
-import { PATIENCE, type Carrier as GithubCarrier } from '../cloud/github.ts'
+import { PATIENCE, type Carrier as WebCarrier } from '../cloud/web.ts'
 import type { Clock } from '../clock.ts'
 import { EXIT, fail } from '../fail.ts'
 import { Once, type Moment } from '../files.ts'
@@ -46,8 +46,8 @@ export interface Rehearsal {
   writing(moment: Moment, name: string): void
   /** Answers what would go to AWS. */
   aws: Carrier
-  /** Answers what would go to GitHub. */
-  github: GithubCarrier
+  /** Answers what would go to GitHub and to other hosts. */
+  web: WebCarrier
   /** Has an account of Google sign. */
   sign(email: string): Promise<void>
   /** Secrets that are made here: the same each time. */
@@ -114,7 +114,7 @@ export const rehearse = async ({ file, scenario, otherwise, pace }: Options): Pr
   const { clock, stop } = virtualClock(store, () => (traffic.hung ? 'hung' : traffic.busy ? 'busy' : 'idle'))
   const kubeconfig = store.change(() => writeKubeconfig(`${file}.kubeconfig`, url))
   return {
-    url, kubeconfig, bin, clock, files, roots: ROOTS, aws: carrier(url, clock), github: githubCarrier(url, clock), resolve: async (name) => resolved(store.read(), name), random: madeSecret, sign: signer(url),
+    url, kubeconfig, bin, clock, files, roots: ROOTS, aws: carrier(url, clock), web: webCarrier(url, clock), resolve: async (name) => resolved(store.read(), name), random: madeSecret, sign: signer(url),
     writing: (moment, name) => writing(store, traffic, moment, name),
     env: { REHEARSAL_URL: url },
     world: () => store.read(),
@@ -131,7 +131,7 @@ export const rehearse = async ({ file, scenario, otherwise, pace }: Options): Pr
 const AWS_TIMEOUT = 30_000
 
 /** Calls to AWS take the way of all others, so that crashes and faults meet them too. */
-const carrier = (url: string, clock: Clock): Carrier => async (region, service, command, input, as) => {
+const carrier = (url: string, clock: Required<Clock>): Carrier => async (region, service, command, input, as) => {
   const { late, ended } = limited(clock, AWS_TIMEOUT)
   try {
     const response = await fetch(`${url}/aws`, { method: 'POST', body: JSON.stringify({ region, service, command, input, ...(as ? { as: { id: as.id, secret: Once.join([as.secret]) } } : {}) }), signal: late.signal, headers: { connection: 'close' } })
@@ -147,20 +147,24 @@ const carrier = (url: string, clock: Clock): Carrier => async (region, service, 
   }
 }
 
-/** A time limit in the time of the rehearsal. */
-const limited = (clock: Clock, ms: number) => {
+/** A time limit: the request is a real one, and as slow as the machine. */
+const limited = (clock: Required<Clock>, ms: number) => {
   const [ended, late] = [new AbortController(), new AbortController()]
-  void clock.sleep(ms, ended.signal).then(() => { if (!ended.signal.aborted) late.abort() })
+  void clock.limit(ms, ended.signal).then(() => { if (!ended.signal.aborted) late.abort() })
   return { ended, late }
 }
 
-/** Questions to GitHub too; what is secret in them is no word. */
-const githubCarrier = (url: string, clock: Clock): GithubCarrier => async (_, { method, path, ...secrets }) => {
-  const { ended, late } = limited(clock, PATIENCE)
+/** The code of a question that does not reach its host. */
+const NO_WAY = '7'
+
+/** Questions to hosts too; what is secret in them is no word. */
+const webCarrier = (url: string, clock: Required<Clock>): WebCarrier => async (host, { method, path, within = PATIENCE, ...secrets }) => {
+  const { ended, late } = limited(clock, within)
   try {
-    const words = [method, path]
-    const response = await fetch(`${url}/tools`, { method: 'POST', body: words.join('') + JSON.stringify(secrets), signal: late.signal, headers: { connection: 'close', 'x-tool': 'github', 'x-lengths': words.map((word) => word.length).join(' ') } })
+    const words = [host, method, path]
+    const response = await fetch(`${url}/tools`, { method: 'POST', body: words.join('') + JSON.stringify(secrets), signal: late.signal, headers: { connection: 'close', 'x-tool': 'web', 'x-lengths': words.map((word) => word.length).join(' ') } })
     const said = await response.text()
+    if (response.headers.get('x-code') === NO_WAY) throw new Error(said)
     if (response.headers.get('x-code') !== '0') return { status: 503, text: '' }
     return JSON.parse(said) as { status: number; text: string }
   } catch {

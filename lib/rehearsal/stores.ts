@@ -11,8 +11,9 @@ const BUCKET = 'my-backups'
 
 /** Nodes of GKE that give their pods the identity of their account. */
 export const withWorkloadIdentity = ({ objects }: World): void => {
-  for (const { kind, metadata } of Object.values(objects)) {
-    if (kind === 'Node') metadata.labels = { ...metadata.labels, 'iam.gke.io/gke-metadata-server-enabled': 'true' }
+  for (const node of Object.values(objects).filter(({ kind }) => kind === 'Node')) {
+    node.metadata.labels = { ...node.metadata.labels, 'iam.gke.io/gke-metadata-server-enabled': 'true' }
+    node['spec'] = { ...node['spec'], providerID: `gce://my-project/us-east1-b/${node.metadata.name}` }
   }
 }
 

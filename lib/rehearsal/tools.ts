@@ -7,16 +7,17 @@ import { join } from 'node:path'
 import { aws, certbot } from './certbot.ts'
 import { curl } from './curl.ts'
 import { docker } from './docker.ts'
-import { github } from './github.ts'
+import { web } from './github.ts'
 import { gcloud, iamcredentials } from './gcp.ts'
 import { kubectl } from './kubectl.ts'
 import { mc } from './mc.ts'
 import { failed, notPlayed, Usage, type Call, type Output, type Tool } from './tool.ts'
 import { velero } from './velero-cli.ts'
+import { ASKED, releaseSaid } from './versions.ts'
 import type { World } from './world.ts'
 
 const TOOLS: Record<string, Tool> = { kubectl, velero, mc, gcloud, docker, certbot, aws, curl }
-const toolOf = ({ tool }: Call): Tool | undefined => ({ ...TOOLS, iamcredentials, github })[tool]
+const toolOf = ({ tool }: Call): Tool | undefined => ({ ...TOOLS, iamcredentials, web })[tool]
 
 export const nameOf = (call: Call): string => toolOf(call)?.name(call) ?? call.tool
 export const toolMutates = (call: Call): boolean => toolOf(call)?.mutates(call) ?? false
@@ -24,7 +25,7 @@ export const toolMutates = (call: Call): boolean => toolOf(call)?.mutates(call) 
 /** Runs a tool in the world, which it may change. */
 export const runTool = (world: World, call: Call): Output => {
   try {
-    return toolOf(call)?.play(world, call) ?? notPlayed(call.tool, 'tools.ts')
+    return releaseSaid(world, call) ?? toolOf(call)?.play(world, call) ?? notPlayed(call.tool, 'tools.ts')
   } catch (error) {
     if (error instanceof Usage) return failed(error.message)
     throw error
@@ -75,7 +76,7 @@ exit "$code"
 /** Writes the script for each tool; one written before stays, so that a running one is not cut short. */
 export const writeTools = (folder: string): void => {
   mkdirSync(folder, { recursive: true, mode: 0o700 })
-  for (const tool of Object.keys(TOOLS)) {
+  for (const tool of new Set([...Object.keys(TOOLS), ...ASKED])) {
     const path = join(folder, tool)
     const text = script(tool)
     if (read(path) !== text) writeFileSync(path, text, { mode: 0o700 })

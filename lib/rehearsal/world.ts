@@ -45,6 +45,10 @@ export interface Rules {
   noSnapshots?: boolean
   /** Docker does not answer. */
   noDocker?: boolean
+  /** What programs say of their release, by the words of the question: '' where one is not installed. */
+  software?: Record<string, string>
+  /** Hosts outside to which there is no way. */
+  unreachable?: string[]
   /** Name of a lease whose holder renews it for ever. */
   renewed?: string
 }

@@ -72,9 +72,9 @@ export const pluginInstalls = () => preflight('kots', 'kubectl has its plugin ko
   return isOlder(version, '1.59.0') ? warning(`KOTS ${version} cannot show its configuration (1.59 and newer can): the Config screen is filled in by hand`, get) : ok(`KOTS ${version}`)
 })
 
-/** The licence is one of Replicated, for this application, and has not expired. */
-export const licenseFits = (file: string, now: number) => preflight('license', 'the licence is there, is one of CircleCI server, and has not expired', async () => {
-  if (await consoleRuns()) return ok('KOTS has it')
+/** The licence is one of Replicated, for this application, and has not expired. `there` is whether there is a cluster yet. */
+export const licenseFits = (file: string, now: number, there = true) => preflight('license', 'the licence is there, is one of CircleCI server, and has not expired', async () => {
+  if (there && await consoleRuns()) return ok('KOTS has it')
   const text = readSecret(file)
   const get = 'CircleCI sends it as a .yaml file; name it with --license.'
   if (text === undefined) return bad(`${placeOf(file)} is not there`, get)

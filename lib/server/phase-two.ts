@@ -30,7 +30,7 @@ export const fieldInputs = () => ({
   encryption: fileInput('file of the encryption keyset', 'KEYSET_ENCRYPTION', 'keyset-encryption'),
   app: fileInput('file of the OAuth app', 'GITHUB_APP_FILE', 'github-oauth-app'),
   enterprise: { ...optional('host', 'host of a GitHub Enterprise, in place of github.com', /^[a-z0-9.-]+(:\d+)?$/, 'the name alone: github.example.com'), env: 'GITHUB_ENTERPRISE_HOST' },
-  storage: { ...text('aws|gcp|s3', 'where the object storage is', { env: 'OBJECT_STORAGE', pattern: /^(aws|gcp|s3)$/, looks: 'aws, gcp or s3' }), choices: STORAGE },
+  storage: { ...text('aws|gcp|s3', 'where the object storage is', { env: 'CIRCLECI_CLOUD', pattern: /^(aws|gcp|s3)$/, looks: 'aws, gcp or s3' }), choices: STORAGE },
   ...objectInputs('_'),
   credentials: { ...optional('file', 'file of its key, where it is not the one that its runbook writes'), env: 'OBJECT_STORAGE_CREDENTIALS' },
   region: { ...optional('name', 'aws: region of the bucket', /^[a-z]{2}(-[a-z]+)+-\d$/, 'a region: us-east-1'), env: 'AWS_REGION' },

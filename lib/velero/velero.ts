@@ -9,8 +9,9 @@ import { bad, done, minutes, ok, preflight, warning } from '../effect.ts'
 import { Refused } from '../fail.ts'
 import { placeOf, readSecret } from '../files.ts'
 import { cluster, request } from '../cluster/kubernetes.ts'
-import { allAvailable, collection, kubectl, list, nameOf, onEachNode, patch, prints, read, ref } from '../cluster/objects.ts'
+import { allAvailable, collection, EVERYTHING, kubectl, list, missingPermissions, nameOf, onEachNode, patch, prints, read, ref } from '../cluster/objects.ts'
 import { line } from '../shell.ts'
+import { installing } from '../software.ts'
 import { readTool, runTool } from '../tools.ts'
 
 export const VELERO = 'velero'
@@ -42,14 +43,19 @@ export const pluginFor = (provider: 'aws' | 'gcp', version: string): string => `
 /** The flags that ask for node agents and for restic in them. */
 const agentFlags = (version: string): string[] => (minorOf(version) < 10 ? ['--use-restic'] : ['--use-node-agent', '--uploader-type=restic'])
 
-export const veleroFits = () => preflight('velero-version', `the command velero is of ${WANTED}, and so is what runs in the cluster`, async () => {
+/** The command is one that goes with server 3.x. */
+export const veleroIsThere = () => preflight('velero', `the command velero is of ${WANTED}`, async () => {
   const cli = await veleroCli()
-  const get = 'https://github.com/vmware-tanzu/velero/releases/tag/v1.9.7'
-  if (!cli) return bad('the command velero is not installed', `Install ${WANTED}: ${get}`)
-  if (!fits(cli)) return bad(`velero ${cli}: KOTS finds the node agents only of ${WANTED}`, `Install one of these: ${get}`)
+  if (!cli) return bad(`the command velero is not installed: ${WANTED} is wanted`, installing('velero'))
+  return fits(cli) ? ok(`${cli} (${WANTED})`) : bad(`velero ${cli}: KOTS finds the node agents only of ${WANTED}`, installing('velero'))
+})
+
+export const veleroFits = () => preflight('velero-version', `the command velero is of ${WANTED}, and so is what runs in the cluster`, async () => {
+  const command = await veleroIsThere().look()
+  if (command.is !== 'ok') return command
   const there = await imageVersion()
   if (there && !fits(there)) return bad(`Velero ${there} runs in the cluster, whose node agents KOTS does not find`, `Back up what you need, then: ${line(velero('uninstall'))}`)
-  return ok(`velero ${cli}${there ? `, ${there} in the cluster` : ''}`)
+  return ok(`velero ${await veleroCli()}${there ? `, ${there} in the cluster` : ''}`)
 })
 
 /** What is wrong with the release that runs in the cluster, where something is. */
@@ -184,10 +190,7 @@ export const locationHint = (message: string): string | undefined => {
 }
 
 export const clusterAllowsVelero = () => preflight('cluster-admin', 'you are cluster admin, for Velero is given that role', async () => {
-  const review = await request<{ status: { allowed: boolean } }>('POST', '/apis/authorization.k8s.io/v1/selfsubjectaccessreviews', {
-    body: { apiVersion: 'authorization.k8s.io/v1', kind: 'SelfSubjectAccessReview', spec: { resourceAttributes: { verb: '*', group: '*', resource: '*' } } },
-  })
-  return review.status.allowed ? ok('you are cluster admin') : warning('you are no cluster admin, and Velero is given that role', 'Ask for cluster-admin where the installation is refused.')
+  return (await missingPermissions([EVERYTHING])).length === 0 ? ok('you are cluster admin') : warning('you are no cluster admin, and Velero is given that role', 'Ask for cluster-admin where the installation is refused.')
 })
 
 /** What an operator wants to see of Velero before and after. */

@@ -1,0 +1,113 @@
+/**
+ * `make install-aws`, `make install-gcp`, `make status`: the parts of an installation, each by its own runbook in a process
+ * of its own, in their order, until the first one that fails. What is done already is not begun.
+ */
+import { spawn } from 'node:child_process'
+import { constants } from 'node:os'
+import { join } from 'node:path'
+import { EXIT, Fail } from './fail.ts'
+import { stateFolder } from './journal.ts'
+import { OF_CLOUD, partsOf, type Cloud } from './parts.ts'
+import { readEnvFile } from './place.ts'
+import { makeLine, progress, type Progress } from './progress.ts'
+import { failureScreen, paint, wrap } from './screens.ts'
+import type { State } from './status.ts'
+
+const root = new URL('..', import.meta.url).pathname
+const [cloud = 'aws', what] = process.argv.slice(2) as [Cloud?, string?]
+const isOn = (name: string): boolean => /^(1|true|yes|on)$/i.test(process.env[name] ?? '')
+const [dryRun, rehearsal] = [isOn('DRY_RUN'), isOn('REHEARSE')]
+const env = process.env['ENV_FILE'] || undefined
+const line = makeLine(cloud, { env, rehearsal })
+const say = (text: string) => { process.stderr.write(`${text}\n`) }
+
+/** What a part is told: of the cloud, that it is this one. A rehearsal begins with nothing, has a state folder of its own, and values for what nobody named. */
+const environment = async (): Promise<NodeJS.ProcessEnv> => {
+  if (!rehearsal) return { ...process.env, [OF_CLOUD]: cloud }
+  const { OTHERWISE, OWN } = await import('./rehearsal/values.ts')
+  const named = Object.entries(await readEnvFile(env)).filter(([, value]) => value)
+  // They are in the environment now; what is empty there would be looked for in the file.
+  return { ...OTHERWISE, ...Object.fromEntries(named), ...process.env, ...OWN, [OF_CLOUD]: cloud, ENV_FILE: '/dev/null', XDG_STATE_HOME: join(stateFolder(), `rehearsal.install-${cloud}`) }
+}
+const REHEARSED = rehearsal ? ['--rehearse', '--scenario', 'nothing'] : []
+
+/** Runs a runbook, and gives what it prints on stdout where that is wanted; Ctrl-C at the terminal is for it, and it ends by itself. */
+const run = async (name: string, args: string[], captured = false): Promise<{ code: number; stdout: string }> => {
+  const [script, ...verb] = name.split(' ')
+  const child = spawn(process.execPath, [...process.execArgv, join(root, 'runbooks', `${script}.ts`), ...verb, ...args, ...REHEARSED], {
+    stdio: ['inherit', captured ? 'pipe' : 'inherit', 'inherit'], env: await environment(),
+  })
+  let stdout = ''
+  child.stdout?.on('data', (part: Buffer) => { stdout += part.toString() })
+  const forget = passOn((signal) => child.kill(signal))
+  const code = await new Promise<number>((resolve, reject) => {
+    child.on('error', reject).on('close', (ended, signal) => resolve(ended ?? 128 + (signal ? constants.signals[signal] : 0)))
+  })
+  forget()
+  return { code, stdout }
+}
+
+/** Signals that are sent to this process alone are the child's; that of a terminal it has got by itself. */
+const passOn = (to: (signal: NodeJS.Signals) => void): (() => void) => {
+  const heard = { SIGINT: () => {}, SIGTERM: to, SIGHUP: to } satisfies Partial<Record<NodeJS.Signals, (signal: NodeJS.Signals) => void>>
+  for (const [signal, act] of Object.entries(heard)) process.on(signal, act)
+  return () => { for (const [signal, act] of Object.entries(heard)) process.off(signal, act) }
+}
+
+const look = async (): Promise<Progress | number> => {
+  const { code, stdout } = await run('status', ['--cloud', cloud, '--json'], true)
+  const report = stdout.split('\n').find((one) => one.includes('"event":"report"'))
+  return report ? (JSON.parse(report) as { parts: Progress }).parts : code
+}
+
+const stopped = (name: string, at: string, code: number): number => {
+  say(`\n${paint('red', '✗')} ${wrap(`${line} stopped at ${name} (${at}). What is done stays. ${code > 128 ? 'The' : 'When it is mended, the'} same line goes on there:`, '  ')}\n  ${line}`)
+  return code
+}
+
+/** Why a part cannot be planned yet; what goes into the cluster is made of what those before it leave. */
+const waitsFor = (state: State, before: Progress): string | undefined => {
+  const open = before.flatMap(({ name, state: { is } }) => (is === 'done' ? [] : [name]))
+  if (open.length) return `${open.join(', ')} ${open.length > 1 ? 'are' : 'is'} done`
+  return 'waits' in state ? `there is ${state.waits}` : undefined
+}
+
+const install = async (): Promise<number> => {
+  const found = await look()
+  if (typeof found === 'number') return found
+  if (what === 'status') {
+    const { text, code } = progress(cloud, found, { env, rehearsal })
+    process.stdout.write(`${text}\n`)
+    return code
+  }
+  if (found.every(({ state }) => state.is === 'done')) {
+    say(`${paint('green', '✓')} All ${found.length} parts are done. Nothing to do.`)
+    return EXIT.done
+  }
+  const heading = (n: number, name: string) => `\n${paint('bold', `${n} of ${found.length}  ${name}`)}`
+  const { code } = await run('preflight', ['--cloud', cloud])
+  if (code !== 0 && !dryRun) return stopped('preflight', 'before any change', code)
+  const definitions = await Promise.all(partsOf(cloud).map(({ load }) => load()))
+  let worst = code
+  for (const [index, { name, state }] of found.entries()) {
+    const inCluster = definitions[index]?.cluster === undefined
+    const waits = waitsFor(state, inCluster ? found.slice(0, index) : [])
+    say(heading(index + 1, name))
+    if (state.is === 'done') say(`${paint('green', '✓')} done`)
+    else if (dryRun && waits) say(`${paint('cyan', '•')} ${wrap(`it can be planned once ${waits}`, '  ')}`)
+    else {
+      // Nobody is there to be asked in a rehearsal: the name that is typed is its context's.
+      const answers = rehearsal && !dryRun ? ['--yes', '--confirm', inCluster ? 'rehearsal' : 'this-machine'] : []
+      const { code: ended } = await run(name, dryRun ? ['--dry-run'] : answers)
+      if (ended !== 0 && !dryRun) return stopped(name, `${index + 1} of ${found.length}`, ended)
+      worst ||= ended
+    }
+  }
+  say(dryRun ? `\nNothing was changed. To run it:\n  ${line}` : `\n${paint('green', '✓')} All ${found.length} parts are done.`)
+  return worst
+}
+
+process.exitCode = await install().catch((error: unknown) => {
+  say(failureScreen(error, false))
+  return error instanceof Fail ? error.code : EXIT.failed
+})

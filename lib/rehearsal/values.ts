@@ -1,0 +1,12 @@
+/**
+ * What an env file would say of the installation that a rehearsal of it makes: of some things there is but one here, and
+ * so nobody else's holds.
+ */
+import { DOMAIN } from './certificates.ts'
+import { NAMESPACE } from './installation.ts'
+
+/** These hold whatever an env file says; '' is that nothing is said. */
+export const OWN: Record<string, string> = { CIRCLECI_DOMAIN: DOMAIN, TLS_DNS: 'route53', TLS_CREDENTIALS: '', CLOUDSDK_CORE_PROJECT: 'my-project' }
+
+/** These where it says nothing. */
+export const OTHERWISE: Record<string, string> = { CIRCLECI_NAMESPACE: NAMESPACE, OBJECT_STORAGE_BUCKET: 'my-objects', OBJECT_STORAGE_EXPIRY: '30', AWS_REGION: 'us-east-1', TLS_MAIL: 'ops@example.com' }

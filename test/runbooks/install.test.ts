@@ -1,0 +1,132 @@
+/** The parts of an installation together: how far it is, and make, which runs them. */
+import { spawn, spawnSync } from 'node:child_process'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, describe, expect, test } from 'vitest'
+import { scenarios, type World } from '../../lib/rehearsal/index.ts'
+import { partsOf } from '../../lib/parts.ts'
+import { filesBelow, stage, type Stage } from './harness.ts'
+
+const root = new URL('../..', import.meta.url).pathname
+const VALUES = 'CIRCLECI_NAMESPACE=circleci-server\nOBJECT_STORAGE_BUCKET=my-objects\nOBJECT_STORAGE_EXPIRY=30\nAWS_REGION=us-east-1\nCIRCLECI_DOMAIN=circleci.example.com\nTLS_DNS=route53\nTLS_MAIL=ops@example.com\n'
+const flat = (text: string) => text.replaceAll(/ \\\n/g, ' ').replaceAll(/\s+/g, ' ')
+
+describe('status', () => {
+  type Parts = { name: string; state: { is: string; open?: string[]; steps?: number; why?: string } }[]
+  const begun = (change?: (world: World) => void): Stage => {
+    const world = stage('all-well', change)
+    writeFileSync(join(world.state, '.env'), VALUES)
+    return world
+  }
+  const stateIn = async (world: Stage) => {
+    const before = world.bytes()
+    const { code, stdout, stderr } = await world.run('status', ['--cloud', 'aws', '--json'])
+    expect(world.bytes()).toBe(before)
+    const report = stdout.split('\n').filter(Boolean).map((one) => JSON.parse(one)).find(({ event }) => event === 'report') as { parts: Parts } | undefined
+    if (!report) throw new Error(stderr + stdout)
+    return { code, of: (name: string) => report.parts.find((one) => one.name === name)?.state, parts: report.parts }
+  }
+
+  test('of each part what is done and what is to do, from the world', async () => {
+    const world = begun()
+    const first = await stateIn(world)
+    expect([first.code, first.parts.map(({ name }) => name)]).toEqual([0, partsOf('aws').map(({ name }) => name)])
+    expect(first.of('object-storage-aws')).toEqual({ is: 'todo', steps: 6, open: ['bucket', 'protect', 'user', 'policy', 'key', 'prove'] })
+    await world.run('object-storage-aws', ['--until', 'user'])
+    expect((await stateIn(world)).of('object-storage-aws')).toEqual({ is: 'todo', steps: 6, open: ['policy', 'key', 'prove'] })
+    await world.run('object-storage-aws', [])
+    expect((await stateIn(world)).of('object-storage-aws')).toEqual({ is: 'done', steps: 6 })
+    // Somebody undoes it: no memory says otherwise.
+    world.change(({ aws }) => { delete aws.users['circleci-server'] })
+    expect((await stateIn(world)).of('object-storage-aws')).toMatchObject({ is: 'todo', open: ['user', 'policy', 'key', 'prove'] })
+  })
+
+  test('what cannot be asked is unknown, and the others are told', async () => {
+    const { code, of } = await stateIn(begun((world) => { world.fault = { request: 's3.HeadBucket', what: 403 } }))
+    expect([code, of('object-storage-aws')?.is, of('gen-keysets make')?.is]).toEqual([0, expect.stringMatching(/todo|unknown/), 'todo'])
+    const world = begun()
+    writeFileSync(join(world.state, '.env'), VALUES.replace('us-east-1', 'us-east'))
+    expect((await stateIn(world)).of('object-storage-aws')).toMatchObject({ is: 'unknown', why: expect.stringContaining('AWS_REGION') })
+  })
+
+  test('on the screen, with the lines to type', async () => {
+    const world = begun()
+    writeFileSync(join(world.state, 'prod.env'), VALUES)
+    const { stdout } = await world.run('status', ['--cloud', 'aws'], { env: { ENV_FILE: 'prod.env' } })
+    expect(flat(stdout)).toContain('• gen-keysets make to do, 3 of 3 steps: signing, encryption, differ')
+    expect(stdout).toMatch(/\nAll that are left, in this order:\n {2}make install-aws ENV=prod\.env REHEARSE=1\n$/)
+  })
+
+  test('without a cluster, without credentials: what does not need them is told', () => {
+    const { state } = stage()
+    writeFileSync(join(state, '.env'), VALUES)
+    const { status, stdout } = spawnSync(process.execPath, [join(root, 'dist/status.mjs'), '--cloud', 'aws'], {
+      cwd: state, encoding: 'utf8', env: { PATH: process.env['PATH'], HOME: state, XDG_STATE_HOME: state, HTTPS_PROXY: 'http://127.0.0.1:9', AWS_EC2_METADATA_DISABLED: 'true' },
+    })
+    expect([status, flat(stdout)]).toEqual([1, expect.stringContaining('? object-storage-aws unknown: AWS does not accept the credentials')])
+    expect(flat(stdout)).toContain('• github-oauth-app to do, once there is GITHUB_CLIENT_ID, GITHUB_CLIENT_SECRET')
+    expect(flat(stdout)).toContain('The next one: npx tsx runbooks/object-storage-aws.ts All that are left, in this order: make install-aws')
+  })
+})
+
+const folders: string[] = []
+afterAll(() => folders.forEach((folder) => rmSync(folder, { recursive: true, force: true })))
+
+interface Made { code: number | null; stdout: string; all: string }
+/** make, with a state folder; `variables` are those that are typed. */
+const make = (state: string, target: string, ...variables: string[]): Promise<Made> => new Promise((resolve) => {
+  // What a shell has as ENV is no env file. The packages are there: nobody installs them in the middle of a test.
+  const child = spawn('make', ['--no-print-directory', '-o', 'node_modules', target, ...variables], { cwd: root, stdio: ['ignore', 'pipe', 'pipe'], env: { PATH: process.env['PATH'], HOME: state, XDG_STATE_HOME: state, ENV: '/no/such/file' } })
+  let stdout = '', all = ''
+  child.stdout.on('data', (part: Buffer) => { stdout += part.toString(); all += part.toString() })
+  child.stderr.on('data', (part: Buffer) => { all += part.toString() })
+  child.on('close', (code) => resolve({ code, stdout, all }))
+})
+const fresh = (): string => {
+  const state = mkdtempSync(join(tmpdir(), 'install-'))
+  folders.push(state)
+  return state
+}
+const worldOf = (state: string, cloud: string): string => readFileSync(join(state, `circleci-runbooks/rehearsal.install-${cloud}/circleci-runbooks/rehearsal.json`), 'utf8')
+
+describe.runIf('nothing' in scenarios)('make', () => {
+  test.each(['aws', 'gcp'] as const)('install-%s REHEARSE=1: from nothing to the end, and a second time nothing', async (cloud) => {
+    const state = fresh()
+    const plan = await make(state, `install-${cloud}`, 'REHEARSE=1', 'DRY_RUN=1')
+    expect(plan.code, plan.all).toBe(0)
+    expect(plan.all).toContain(`Nothing was changed. To run it:\n  make install-${cloud} REHEARSE=1\n`)
+    const before = worldOf(state, cloud)
+    const first = await make(state, `install-${cloud}`, 'REHEARSE=1')
+    expect(first.code, first.all).toBe(0)
+    expect(first.all).toContain(`All ${partsOf(cloud).length} parts are done.`)
+    const after = worldOf(state, cloud)
+    expect(after).not.toBe(before)
+    const second = await make(state, `install-${cloud}`, 'REHEARSE=1')
+    expect([second.code, second.all]).toEqual([0, `✓ All ${partsOf(cloud).length} parts are done. Nothing to do.\n`])
+    expect(worldOf(state, cloud)).toBe(after)
+    const status = await make(state, 'status', 'REHEARSE=1', `CLOUD=${cloud}`)
+    expect([status.code, status.stdout]).toEqual([0, expect.stringContaining(`All ${partsOf(cloud).length} parts are done.`)])
+    // Another rehearsal does not see it, and a fresh start takes it away.
+    expect(filesBelow(join(state, 'circleci-runbooks')).filter((path) => !path.startsWith(`rehearsal.install-${cloud}/`))).toEqual([])
+    await make(state, 'rehearse-reset')
+    expect(filesBelow(join(state, 'circleci-runbooks'))).toEqual([])
+  })
+
+  test('it stops at what fails, with the line that goes on; of an env file the rehearsal keeps its own domain', async () => {
+    const state = fresh()
+    const file = join(state, 'prod.env')
+    writeFileSync(file, `${VALUES.replace('circleci.example.com', 'ci.example.org').replace('route53', 'google')}TLS_CREDENTIALS=dns.json\nOBJECT_STORAGE_BUCKET=backups\n`)
+    const failed = await make(state, 'install-aws', 'REHEARSE=1', `ENV=${file}`)
+    expect(failed.code).not.toBe(0)
+    expect(flat(failed.all)).toContain('bucket backups belongs to somebody else')
+    expect(flat(failed.all)).toContain(`make install-aws ENV=${file} REHEARSE=1 stopped at preflight (before any change).`)
+    writeFileSync(file, VALUES.replace('circleci.example.com', 'ci.example.org'))
+    expect(await make(state, 'install-aws', 'REHEARSE=1', `ENV=${file}`)).toMatchObject({ code: 0 })
+  })
+
+  test('an env file that is not there', async () => {
+    const { code, all } = await make(fresh(), 'status', 'ENV=/no/such.env')
+    expect([code, all]).toEqual([2, expect.stringContaining('The env file /no/such.env does not exist.')])
+  })
+})

@@ -33,6 +33,8 @@ export interface Effect {
   /** What the command line cannot say and the call does: a comment of the script. */
   onlyInCall?: string
   call(): Promise<unknown>
+  /** What is seen of it in the world while its call runs. */
+  watch?(): Promise<string>
   /** Asked just before it is sent: what stands against it in the world as it is by then, with its remedy. */
   unfit?(): Promise<Fail | undefined>
   /** What would change, and the server's no where its dry run refuses it as things are. */

@@ -83,6 +83,16 @@ export const days = (say: string, none: string): Input<number> => ({
   text: String,
 })
 
+/** A whole number of things, one at least. */
+export const count = (say: string, { otherwise, env }: { otherwise: number; env: string }): Input<number> => ({
+  say, env, takes: 'number', fallback: { value: otherwise },
+  parse: (text) => {
+    if (!/^\s*[1-9]\d{0,3}\s*$/.test(text)) throw wrong(`${text || 'Nothing'} is no number of that.`, `Write ${otherwise}.`)
+    return Number(text)
+  },
+  text: String,
+})
+
 /** A switch. */
 export const flag = (say: string): Input<boolean> => ({
   say, takes: undefined, fallback: { value: false },

@@ -34,8 +34,9 @@ export const serve = async (store: Store, incoming: IncomingMessage, response: S
   const request: Request = {
     method: incoming.method ?? 'GET', path, query, body: Buffer.concat(parts).toString(), contentType: incoming.headers['content-type'] ?? '',
   }
-  const call = path === '/tools' ? callOf(incoming, Buffer.concat(parts)) : undefined
-  const toAws = path === '/aws' ? JSON.parse(request.body) as AwsCall : undefined
+  const url = `http://127.0.0.1:${incoming.socket.localPort}`
+  const call = path === '/tools' ? { ...callOf(incoming, Buffer.concat(parts)), url } : undefined
+  const toAws = path === '/aws' ? { ...JSON.parse(request.body) as AwsCall, url } : undefined
   const mutating = call ? toolMutates(call) : toAws ? awsMutates(toAws) : mutates(request)
   traffic.requests += 1
   if (mutating) traffic.mutations += 1

@@ -4,8 +4,8 @@
  */
 import type { World } from './world.ts'
 
-/** `env` is what a tool reads of its environment. */
-export interface Call { tool: string; argv: string[]; stdin: string; env?: Record<string, string> }
+/** `env` is what a tool reads of its environment; `url` is where the API server of the rehearsal listens. */
+export interface Call { tool: string; argv: string[]; stdin: string; env?: Record<string, string>; url?: string }
 export interface Output { stdout: string; stderr: string; code: number }
 
 export interface Tool {

@@ -4,8 +4,10 @@
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { join } from 'node:path'
-import { aws, certbot } from './certbot.ts'
+import { aws } from './aws-cli.ts'
+import { certbot } from './certbot.ts'
 import { docker } from './docker.ts'
+import { eksctl } from './eksctl.ts'
 import { github } from './github.ts'
 import { gcloud, iamcredentials } from './gcp.ts'
 import { kubectl } from './kubectl.ts'
@@ -14,7 +16,7 @@ import { failed, notPlayed, Usage, type Call, type Output, type Tool } from './t
 import { velero } from './velero-cli.ts'
 import type { World } from './world.ts'
 
-const TOOLS: Record<string, Tool> = { kubectl, velero, mc, gcloud, docker, certbot, aws }
+const TOOLS: Record<string, Tool> = { kubectl, velero, mc, gcloud, docker, certbot, aws, eksctl }
 const toolOf = ({ tool }: Call): Tool | undefined => ({ ...TOOLS, iamcredentials, github })[tool]
 
 export const nameOf = (call: Call): string => toolOf(call)?.name(call) ?? call.tool

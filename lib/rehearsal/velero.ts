@@ -17,7 +17,7 @@ export const NODES = ['ip-10-0-1-204.ec2.internal', 'ip-10-0-2-17.ec2.internal',
 export const node = (name: string): KubeObject => ({
   apiVersion: 'v1', kind: 'Node', metadata: { name, labels: { 'kubernetes.io/hostname': name } },
   spec: { providerID: `aws:///us-east-1b/i-0${digest(name).slice(0, 16)}` },
-  status: { allocatable: { cpu: '3920m', memory: '15076924Ki' }, conditions: [{ type: 'Ready', status: 'True' }] },
+  status: { capacity: { cpu: '4', memory: '15896988Ki' }, allocatable: { cpu: '3920m', memory: '15076924Ki' }, conditions: [{ type: 'Ready', status: 'True' }] },
 })
 
 export interface Install {

@@ -133,6 +133,8 @@ export const goTo = async (where: Chosen['where'], flags: Flags, interactive: bo
       },
     }
   }
+  // A cluster that is made without one goes into the kubeconfig that the env file names, too.
+  if (local && where.kubeconfig) process.env['KUBECONFIG'] = where.kubeconfig
   if (local) return { cluster: HERE, local, rehearsal: undefined, leave: async () => {} }
   // Several files are a matter for the environment, of our children too; as a flag kubectl takes one.
   const several = where.kubeconfig?.includes(delimiter)

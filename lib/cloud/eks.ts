@@ -10,7 +10,7 @@ import type { Shape } from '../cluster/sizing.ts'
 import { whereFlags } from './aws.ts'
 import { oncePerLook } from '../door.ts'
 import { done, impossible, minutes, ok, preflight } from '../effect.ts'
-import { fail } from '../fail.ts'
+import { fail, type Fail } from '../fail.ts'
 import { createAddon, createCluster, createNodes, eksctlIn, type Configuration, type Eksctl, type Wanted } from './eksctl.ts'
 import { newContextsGoTo } from '../cluster/kubeconfig.ts'
 import { line } from '../shell.ts'
@@ -59,12 +59,16 @@ const deleteCluster = ({ name, eksctl }: Eks): string => line(eksctl.words('dele
 const progressOfCluster = (eks: Eks): Promise<Progress> => progressOf(eks.aws, stackName(eks), deleteCluster(eks))
 const progressOfNodes = (eks: Eks): Promise<Progress> => progressOf(eks.aws, stackName(eks, `nodegroup-${GROUP}`), deleteStack(eks, stackName(eks, `nodegroup-${GROUP}`)))
 
+/** Somebody deleted it by hand; eksctl would not make it a second time beside its stack. */
+const emptyStack = (stack: string, cleanUp: string): Fail => fail(`The stack ${stack} is there, and what it made is gone.`, `Repeat the same line once the stack is removed: ${cleanUp}`)
+
 /** The control plane is there, or on its way. */
 export const haveControlPlane = async (eks: Eks, wanted: () => Promise<Wanted>, config: () => Promise<Configuration>): Promise<Done | Effect[]> => {
   const [cluster, progress] = await Promise.all([eks.cluster(), progressOfCluster(eks)])
   if (cluster?.status === 'FAILED') throw fail(`The cluster ${eks.name} failed.`, `Repeat the same line once what is left of it is removed: ${deleteCluster(eks)}`)
   if (progress === 'going') return []
   if (cluster) return cluster.status === 'ACTIVE' ? done(`${eks.name} is there, Kubernetes ${cluster.version}`) : []
+  if (progress === 'made') throw emptyStack(stackName(eks), deleteCluster(eks))
   return [eks.eksctl.effect(`eksctl cluster ${eks.name}`, createCluster(await wanted()), {
     again: 'guarded', far: () => progressOfCluster(eks), watch: () => newestEvent(eks.aws, stackName(eks)),
     preview: async () => ({ changes: (await config()).cluster }),
@@ -96,6 +100,7 @@ export const haveNodes = async (eks: Eks, wanted: () => Promise<Wanted>, config:
   if (group && /FAILED/.test(group.status)) throw fail(`The nodes ${group.nodegroupName} of ${eks.name} failed: ${troublesOf(group) || group.status}.`, `Repeat the same line once what is left of them is removed: ${line(eks.eksctl.words('delete', 'nodegroup', '--cluster', eks.name, '--name', group.nodegroupName, '--wait'))}`)
   if (progress === 'going') return []
   if (group) return group.status === 'ACTIVE' ? done(await nodesText(eks, group, await wanted())) : []
+  if (progress === 'made') throw emptyStack(stackName(eks, `nodegroup-${GROUP}`), deleteStack(eks, stackName(eks, `nodegroup-${GROUP}`)))
   return [eks.eksctl.effect(`eksctl nodes of ${eks.name}`, createNodes(await wanted()), {
     again: 'guarded', far: () => progressOfNodes(eks), watch: () => newestEvent(eks.aws, stackName(eks, `nodegroup-${GROUP}`)),
     preview: async () => ({ changes: (await config()).nodes }),

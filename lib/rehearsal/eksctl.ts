@@ -1,6 +1,6 @@
 /**
- * eksctl in a rehearsal: its flags as the sources of 0.230 have them, its refusals as it words them. What it begins goes on
- * by itself; it ends as soon as that has begun.
+ * eksctl in a rehearsal: its flags as the sources of 0.230 have them, its refusals as it words them. It waits for
+ * what it begins, which goes on by itself where it is killed; what comes after that is left undone then.
  */
 import { addonStatus, beginNodes, eksOf, TAKES, type EksCluster } from './eks.ts'
 import { failed, flags, notPlayed, parse, printed, type Call, type Output, type Tool } from './tool.ts'
@@ -76,7 +76,7 @@ const play = (world: World, call: Call): Output => {
   const cluster = eksOf(world).clusters[name]
   if (!cluster || cluster.region !== region || world.time < cluster.created + TAKES['control-plane']) return failed(`unable to describe cluster control plane: operation error EKS: DescribeCluster, https response error StatusCode: 404, ResourceNotFoundException: No cluster found for name: ${name}.`)
   if (command === 'create nodegroup') return createNodes(world, name, cluster, flag)
-  if (command === 'create addon') return createAddon(world, cluster, flag)
+  if (command === 'create addon') return createAddon(world, name, flag)
   if (command === 'utils associate-iam-oidc-provider') Object.assign(cluster, flag['approve'] ? { issuer: true } : {})
   else cluster.context = true
   return printed('')
@@ -92,29 +92,38 @@ const createCluster = (world: World, flag: Record<string, string>, region: strin
   }
   if (clusters[name]) return { stdout: `[✖]  creating CloudFormation stack "eksctl-${name}-cluster": operation error CloudFormation: CreateStack, AlreadyExistsException: Stack [eksctl-${name}-cluster] already exists\n`, stderr: `Error: failed to create cluster "${name}"\n`, code: 1 }
   if (!flag['without-nodegroup']) return notPlayed('eksctl create cluster with nodes', 'eksctl.ts')
-  const ready = world.time + TAKES['control-plane']
-  clusters[name] = {
-    created: world.time, region, version, own: true, ...(fails ? { fails } : {}),
-    addons: Object.fromEntries(['vpc-cni', 'kube-proxy', 'coredns', 'metrics-server'].map((addon) => [addon, { created: ready }])),
+  clusters[name] = { created: world.time, region, version, own: true, addons: {}, ...(fails ? { fails } : {}) }
+  const failing = fails?.part === 'control-plane'
+  return {
+    ...(failing ? { stdout: `[✖]  ${fails.resource}: CREATE_FAILED – "${fails.reason}"\n`, stderr: `Error: failed to create cluster "${name}"\n`, code: 1 } : printed('')),
+    takes: {
+      ms: TAKES['control-plane'],
+      end: (later) => {
+        const made = eksOf(later).clusters[name]
+        if (made && !failing) for (const addon of ['vpc-cni', 'kube-proxy', 'coredns']) made.addons[addon] ??= { created: later.time }
+      },
+    },
   }
-  return printed('')
 }
 
 const createNodes = (world: World, name: string, cluster: EksCluster, flag: Record<string, string>): Output => {
   if (cluster.nodes) return failed(`creating CloudFormation stack "eksctl-${name}-nodegroup-${flag['name']}": AlreadyExistsException: Stack [eksctl-${name}-nodegroup-${flag['name']}] already exists`)
   beginNodes(world, name, cluster, { created: world.time, name: flag['name'] ?? 'ng-4aba8a47', count: Number(flag['nodes'] ?? 2), type: flag['node-type'] ?? 'm5.large' })
-  return printed('')
+  return { ...printed(''), takes: { ms: TAKES.nodes, end: () => undefined } }
 }
 
-const createAddon = (world: World, cluster: EksCluster, flag: Record<string, string>): Output => {
-  const { name = '' } = flag
+const createAddon = (world: World, name: string, flag: Record<string, string>): Output => {
+  const cluster = eksOf(world).clusters[name]
+  const { name: addon = '' } = flag
   // One that is there is left alone.
-  if (addonStatus(world, cluster, name)) return printed('')
+  if (!cluster || addonStatus(world, cluster, addon)) return printed('')
   const policy = flag['attach-policy-arn'] !== undefined
   if (policy && cluster.role) return failed('creating CloudFormation stack: AlreadyExistsException: Stack already exists')
-  const begun = world.time + (policy ? TAKES.role : 0)
-  if (policy) cluster.role = { created: world.time }
-  cluster.addons[name] = { created: begun, ...((policy && cluster.issuer) || flag['service-account-role-arn'] ? { role: true as const } : {}) }
+  if (policy && cluster.issuer) cluster.role = { created: world.time }
+  const role = cluster.role || flag['service-account-role-arn'] ? { role: true as const } : {}
+  const make = (now: World): void => { (eksOf(now).clusters[name]?.addons ?? {})[addon] = { created: now.time, ...role } }
+  if (policy) return { ...printed(''), takes: { ms: TAKES.role, end: make } }
+  make(world)
   return printed('')
 }
 

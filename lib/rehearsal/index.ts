@@ -80,7 +80,7 @@ export const rehearse = async ({ file, scenario, pace }: Options): Promise<Rehea
   const files = `${file.replace(/\.json$/, '')}.files`
   mkdirSync(files, { recursive: true, mode: 0o700 })
   writeFiles(store.read(), files)
-  const traffic: Traffic = { busy: 0, hung: 0, requests: 0, mutations: 0 }
+  const traffic: Traffic = { busy: 0, hung: 0, asleep: 0, requests: 0, mutations: 0, sleep: (ms) => clock.sleep(ms) }
   const server = createServer((request, response) => {
     traffic.busy += 1
     response.on('close', () => {
@@ -115,7 +115,7 @@ export const rehearse = async ({ file, scenario, pace }: Options): Promise<Rehea
     writeFiles(world, files)
     writeKubeconfig(place, url, world)
   }
-  const { clock, stop } = virtualClock(store, () => (traffic.hung ? 'hung' : traffic.busy ? 'busy' : 'idle'))
+  const { clock, stop } = virtualClock(store, traffic)
   const kubeconfig = store.change((world) => writeKubeconfig(place, url, world))
   return {
     url, kubeconfig, bin, clock, files, roots: ROOTS, aws: carrier(url, clock), github: githubCarrier(url, clock), resolve: async (name) => resolved(store.read(), name), random: madeSecret, sign: signer(url),

@@ -17,7 +17,7 @@ import { count, text } from '../lib/inputs.ts'
 import { toolsAreThere } from '../lib/required.ts'
 import { runbook } from '../lib/runbook.ts'
 import { shapeIsEnough } from '../lib/cluster/sizing.ts'
-import { KUBERNETES_VERSION, kubernetesFits, SERVER_RELEASE, versionFor } from '../lib/cluster/versions.ts'
+import { KUBERNETES_VERSION, kubernetesFits, minorOf, SERVER_RELEASE, versionFor } from '../lib/cluster/versions.ts'
 
 const inputs = {
   name: text('name', 'name of the cluster', { env: 'CLUSTER_NAME', otherwise: 'circleci-server', pattern: /^[A-Za-z][A-Za-z0-9-]{0,99}$/, looks: 'letters, digits and dashes: circleci-server' }),
@@ -77,7 +77,8 @@ export default runbook(import.meta, {
       step('dns', 'Give the cluster its DNS', dns.todo, { verify: dns.verify }),
       step('driver', 'Install the driver that makes volumes', () => haveDriver(eks), { before: async () => [driversRoleIsSettled(eks)], verify: async () => [driverIsActive(eks)] }),
       step('kubeconfig', 'Write the credentials of the cluster into the kubeconfig', () => haveContext(eks, writeContext(eks))),
-      step('storage-class', 'Have one default storage class', () => haveOneDefaultClass(eks), { verify: async () => [await oneClassIsDefault(eks)] }),
+      // EKS makes its class gp2 the default up to 1.29 only.
+      step('storage-class', 'Have one default storage class', async () => haveOneDefaultClass(eks, minorOf((await wanted()).version) >= 30 ? 'gp2' : undefined), { verify: async () => [await oneClassIsDefault(eks)] }),
       verifyStep('ready', 'See that the nodes are ready, and how many people they are enough for', () => nodesSay(eks), async () => [await nodesAreReady(eks, await nodesWanted(eks, nodes))]),
     ]
   },

@@ -71,16 +71,24 @@ export const youAreAdmin = async (fresh: Fresh, give: string): Promise<Check> =>
 
 const DEFAULT = 'storageclass.kubernetes.io/is-default-class'
 const isDefault = ({ metadata }: V1StorageClass): boolean => metadata?.annotations?.[DEFAULT] === 'true'
-const setDefault = (name: string, value: boolean): Effect => patch(ref('StorageClass', name), { metadata: { annotations: { [DEFAULT]: String(value) } } })
+const annotated = (value: boolean): object => ({ metadata: { annotations: { [DEFAULT]: String(value) } } })
+const setDefault = (name: string, value: boolean): Effect => patch(ref('StorageClass', name), annotated(value))
+
+/** The same for a cluster that is not there yet: a line of the plan, which is made anew when it is. */
+const foreseen = (name: string): Effect => ({
+  id: `patch storageclass/${name}`, again: 'safe', command: { words: ['kubectl', 'patch', 'storageclass', name, '--type=merge', '-p', JSON.stringify(annotated(true))] },
+  call: async () => { throw fail('The kubeconfig has no context of the new cluster.', 'Repeat the same line: it writes one first.') },
+})
 
 const classes = oncePerLook(() => list('StorageClass'))
 
 /**
  * Exactly one storage class is the default: with none the claims of the server wait for ever, with two they are refused by
- * an old Kubernetes. Of several the newest stays, as a new Kubernetes takes it.
+ * an old Kubernetes. Of several the newest stays, as a new Kubernetes takes it. `expected` is what a new cluster has that is
+ * not the default yet.
  */
-export const haveOneDefaultClass = async (fresh: Fresh): Promise<Done | Effect[]> => {
-  if (!await contextOf(fresh)) return []
+export const haveOneDefaultClass = async (fresh: Fresh, expected?: string): Promise<Done | Effect[]> => {
+  if (!await contextOf(fresh)) return expected ? [foreseen(expected)] : []
   const all = await classes()
   const defaults = all.filter(isDefault).toSorted((a, b) => Number(b.metadata?.creationTimestamp ?? 0) - Number(a.metadata?.creationTimestamp ?? 0))
   const [kept, ...others] = defaults.map(({ metadata }) => metadata?.name ?? '')
@@ -92,7 +100,7 @@ export const haveOneDefaultClass = async (fresh: Fresh): Promise<Done | Effect[]
 
 export const oneClassIsDefault = async (fresh: Fresh): Promise<Check> => ({
   say: 'one storage class is the default', within: minutes(2), prints: 'x',
-  command: { words: await line(fresh, ['get', 'storageclass', '-o', `go-template={{range .items}}{{if .metadata.annotations}}{{if eq (index .metadata.annotations "${DEFAULT}") "true"}}x{{end}}{{end}}{{end}}`], 'StorageClass') },
+  command: { words: await line(fresh, ['get', 'storageclass', '-o', `jsonpath={range .items[?(@.metadata.annotations.${DEFAULT.replaceAll('.', '\\.')}=="true")]}x{end}`], 'StorageClass') },
   holds: async () => {
     if (!await contextOf(fresh)) return 'no context of it'
     const found = (await classes()).filter(isDefault).length

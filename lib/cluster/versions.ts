@@ -24,7 +24,8 @@ export const KUBERNETES_VERSION = {
   ...optional('version', 'Kubernetes of a new cluster; otherwise the newest that the release supports', /^1\.\d{2}$/, 'a minor version: 1.23'), env: 'KUBERNETES_VERSION',
 }
 
-const minorOf = (version: string): number => Number(/^1\.(\d+)/.exec(version)?.[1])
+/** `1.23` as 23. */
+export const minorOf = (version: string): number => Number(/^1\.(\d+)/.exec(version)?.[1])
 
 export const supportedBy = (release: string): Range => SUPPORTED.find(([before]) => isOlder(release, before))?.[1] ?? { oldest: 16, newest: 23 }
 

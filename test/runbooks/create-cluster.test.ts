@@ -124,6 +124,7 @@ describe('create-eks', () => {
 
   test('new-kubernetes: one that was named is made, with a warning', async () => {
     const { world, run } = eks('new-kubernetes')
+    expect((await run('--kubernetes-version', '1.31', '--dry-run')).said).toContain('kubectl patch storageclass gp2 --type=merge')
     const { code, said, stderr } = await run('--kubernetes-version', '1.31')
     expect(code, stderr).toBe(0)
     expect(said).toContain('server 3.4.0 supports Kubernetes 1.16 to 1.23, and 1.31 was named')

@@ -40,6 +40,7 @@ export const eksIn = (aws: Aws, name: string): Eks => {
     endpoint: async () => (await cluster())?.endpoint,
     // Those of the guide's own line have a name that eksctl made up: whatever nodes there are, are the nodes.
     group: oncePerLook(async () => {
+      if (!await cluster()) return undefined
       const names = (await aws.read<{ nodegroups: string[] }>('eks', 'ListNodegroups', { clusterName: name }))?.nodegroups ?? []
       const nodegroupName = names.find((one) => one === GROUP) ?? names[0]
       return nodegroupName === undefined ? undefined : (await aws.read<{ nodegroup: Group }>('eks', 'DescribeNodegroup', { clusterName: name, nodegroupName }))?.nodegroup

@@ -1,6 +1,6 @@
 /**
- * What moto has not of EKS, in a listener before it: addons, the versions that are offered, and the API server of the
- * cluster. And a stand-in for eksctl, which makes its stacks, cluster and nodes there with the real aws.
+ * What moto has not, in a listener before it: addons, the versions that are offered, what IAM allows, and the API server
+ * of the cluster. And a stand-in for eksctl, which makes its stacks, cluster and nodes there with the real aws.
  */
 import { chmodSync, mkdirSync, writeFileSync } from 'node:fs'
 import { createServer, request } from 'node:http'
@@ -8,6 +8,18 @@ import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { buffer } from 'node:stream/consumers'
 import type { AwsServer } from './aws.ts'
+
+const ALLOWED = '<SimulatePrincipalPolicyResponse xmlns="https://iam.amazonaws.com/doc/2010-05-08/"><SimulatePrincipalPolicyResult><EvaluationResults/></SimulatePrincipalPolicyResult></SimulatePrincipalPolicyResponse>'
+
+/** What kubectl asks for before it asks for anything. */
+const STORAGE = { groupVersion: 'storage.k8s.io/v1', version: 'v1' }
+const resource = (name: string, singularName: string, kind: string) => ({ name, singularName, kind, namespaced: false, verbs: ['get', 'list', 'patch'] })
+const DISCOVERY: Record<string, object> = {
+  'GET /api': { kind: 'APIVersions', versions: ['v1'] },
+  'GET /apis': { kind: 'APIGroupList', apiVersion: 'v1', groups: [{ name: 'storage.k8s.io', versions: [STORAGE], preferredVersion: STORAGE }] },
+  'GET /api/v1': { kind: 'APIResourceList', groupVersion: 'v1', resources: [resource('nodes', 'node', 'Node')] },
+  'GET /apis/storage.k8s.io/v1': { kind: 'APIResourceList', groupVersion: STORAGE.groupVersion, resources: [resource('storageclasses', 'storageclass', 'StorageClass')] },
+}
 
 const DEFAULT = 'storageclass.kubernetes.io/is-default-class'
 
@@ -26,15 +38,16 @@ export const startEks = async (aws: AwsServer, nodes: number): Promise<EksServer
   const addons: string[] = [], changes: string[] = []
   const annotations: Record<string, string> = {}
   let url = ''
-  const classOf = () => ({ metadata: { name: 'gp2', annotations }, provisioner: 'kubernetes.io/aws-ebs' })
+  const classOf = () => ({ apiVersion: STORAGE.groupVersion, kind: 'StorageClass', metadata: { name: 'gp2', annotations }, provisioner: 'kubernetes.io/aws-ebs' })
   const ready = { capacity: { cpu: '4', memory: '15896988Ki' }, conditions: [{ type: 'Ready', status: 'True' }] }
   const play = (what: string, body: string, dry: boolean): [number, unknown] | undefined => {
     if (what === 'GET /cluster-versions') return [200, { clusterVersions: ['1.22', '1.23', '1.31'].map((clusterVersion) => ({ clusterVersion })) }]
     const [, method = '', addon = ''] = /^(GET|POST) \/clusters\/[^/]+\/addons\/([a-z-]+)$/.exec(what) ?? []
     if (method === 'POST') return [200, addons.push(addon)]
     if (method === 'GET') return addons.includes(addon) ? [200, { addon: { addonName: addon, status: 'ACTIVE', serviceAccountRoleArn: 'arn:aws:iam::123456789012:role/made' } }] : [404, { message: `No addon: ${addon}` }]
-    if (what === 'GET /api/v1/nodes') return [200, { items: Array.from({ length: nodes }, (_, n) => ({ metadata: { name: `node-${n}` }, status: ready })) }]
-    if (what === 'GET /apis/storage.k8s.io/v1/storageclasses') return [200, { items: [classOf()] }]
+    if (DISCOVERY[what]) return [200, DISCOVERY[what]]
+    if (what === 'GET /api/v1/nodes') return [200, { apiVersion: 'v1', kind: 'NodeList', items: Array.from({ length: nodes }, (_, n) => ({ apiVersion: 'v1', kind: 'Node', metadata: { name: `node-${n}` }, status: ready })) }]
+    if (what === 'GET /apis/storage.k8s.io/v1/storageclasses') return [200, { apiVersion: STORAGE.groupVersion, kind: 'StorageClassList', items: [classOf()] }]
     if (what.endsWith('/apis/storage.k8s.io/v1/storageclasses/gp2')) {
       const patched = what.startsWith('PATCH') ? (JSON.parse(body) as { metadata: { annotations: Record<string, string> } }).metadata.annotations : {}
       if (!dry && what.startsWith('PATCH')) {
@@ -50,6 +63,7 @@ export const startEks = async (aws: AwsServer, nodes: number): Promise<EksServer
       const body = await buffer(incoming)
       const { pathname, searchParams } = new URL(incoming.url ?? '/', 'http://here')
       const played = play(`${incoming.method} ${pathname}`, body.toString(), searchParams.has('dryRun'))
+      if (body.includes('Action=SimulatePrincipalPolicy&')) return response.writeHead(200, { 'content-type': 'text/xml' }).end(ALLOWED)
       if (played) return response.writeHead(played[0], { 'content-type': 'application/json' }).end(JSON.stringify(played[1]))
       const answer = await new Promise<import('node:http').IncomingMessage>((resolve, reject) =>
         request(aws.url + incoming.url, { method: incoming.method, headers: incoming.headers }).once('response', resolve).once('error', reject).end(body))
@@ -90,7 +104,7 @@ case "\${words[*]}" in
     [[ -z \${EKSCTL_DIES:-} ]] || kill -9 $$
     for one in vpc-cni kube-proxy coredns; do addon "$one"; done ;;
   'utils associate-iam-oidc-provider')
-    aws iam create-open-id-connect-provider --url "$(aws eks describe-cluster --name "$name" --query cluster.identity.oidc.issuer "\${region[@]}")" --thumbprint-list 0123456789012345678901234567890123456789 > "$HOME/issuer" ;;
+    aws iam create-open-id-connect-provider --url "$(aws eks describe-cluster --name "$name" --query cluster.identity.oidc.issuer "\${region[@]}")" --thumbprint-list 0123456789012345678901234567890123456789 "\${region[@]}" > "$HOME/issuer" ;;
   'create nodegroup')
     stack "eksctl-$name-nodegroup-\${flag[name]}"
     aws eks create-nodegroup --cluster-name "$name" --nodegroup-name "\${flag[name]}" --scaling-config "minSize=1,maxSize=\${flag[nodes]},desiredSize=\${flag[nodes]}" --instance-types "\${flag[node-type]}" \\

@@ -135,7 +135,8 @@ export const goTo = async (where: Chosen['where'], flags: Flags, interactive: bo
   }
   // Several files are a matter for the environment, of our children too; as a flag kubectl takes one.
   const several = where.kubeconfig?.includes(delimiter)
-  if (several) process.env['KUBECONFIG'] = where.kubeconfig
+  // A cluster that is made without one goes into the kubeconfig that the env file names, too.
+  if (where.kubeconfig && (several || local)) process.env['KUBECONFIG'] = where.kubeconfig
   const way = { ...where, kubeconfig: several ? undefined : where.kubeconfig }
   if (local) return { cluster: HERE, local, way, rehearsal: undefined, leave: async () => {} }
   let cluster = await connect(way)

@@ -27,8 +27,11 @@ export const stopTools = (): void => {
   for (const child of running) child.kill()
 }
 
-/** What a tool gets beside its command line; and `noise`, lines that say nothing of why it failed. */
-export interface Given { stdin?: string | undefined; env?: Record<string, string>; noise?: RegExp }
+/**
+ * What a tool gets beside its command line; and of what it says, `noise`, lines that tell nothing of why it failed, and
+ * `tells`, lines of its standard output that do.
+ */
+export interface Given { stdin?: string | undefined; env?: Record<string, string>; noise?: RegExp; tells?: RegExp }
 
 /**
  * A child that somebody is told of does not begin before they know: the shell waits for a line, and becomes the
@@ -100,11 +103,14 @@ export const runTool = async (words: string[], next: string, timeout: number, gi
   mustBeInDoor(line(words))
   const outcome = await run(words, timeout, given, started)
   if (outcome.code !== 0) {
-    throw fail(`${words.slice(0, 4).join(' ')} … ended with ${outcome.code}: ${complaint(outcome, given?.noise)}`, next)
+    throw fail(`${words.slice(0, 4).join(' ')} … ended with ${outcome.code}: ${complaint(outcome, given?.noise, given?.tells)}`, next)
   }
   return outcome
 }
 
 /** What a tool said of its failure, in one line, without what it says below each. */
-export const complaint = ({ stderr, stdout }: Outcome, noise?: RegExp): string =>
-  (stderr.trim() || stdout.trim()).split('\n').map((one) => one.trim()).filter((one) => one && !noise?.test(one)).slice(-2).join(' / ') || 'it said nothing'
+export const complaint = ({ stderr, stdout }: Outcome, noise?: RegExp, tells?: RegExp): string => {
+  const told = tells ? stdout.split('\n').filter((one) => tells.test(one)) : []
+  const said = [...told, ...(stderr.trim() || (told.length ? '' : stdout.trim())).split('\n')]
+  return said.map((one) => one.trim()).filter((one) => one && !noise?.test(one)).slice(-2).join(' / ') || 'it said nothing'
+}

@@ -80,13 +80,17 @@ export const jsonView = (): View => {
 /** Lines with a clock time in front; while something is waited for, one every 30 s. */
 export const plainView = (verbose: boolean): View => {
   let spoke = 0
+  let awaited = ''
   const stamped = (text: string) => stderr(`${new Date(clock.now()).toISOString().slice(11, 19)} ${text}`)
   return {
     say: stderr, last: atOnce, data: () => {}, begin: async () => {}, end: async () => {},
     on: (event) => {
       if (event.event === 'manual') stderr(byHand(event))
       else if (event.event === 'wait') {
-        if (event.ms === 0 || clock.now() - spoke >= 30_000) {
+        // Each wait is told when it begins, and then now and then.
+        const about = `${event.id} ${event.say}`
+        if (about !== awaited || clock.now() - spoke >= 30_000) {
+          awaited = about
           spoke = clock.now()
           stamped(`⠿ ${waiting(event)}`)
         }

@@ -17,7 +17,7 @@ export const PROFILE = { ...optional('name', 'profile of the aws CLI'), env: 'AW
 export const roleInput = (whose: string, name: string, env: string) =>
   ({ ...optional('arn', `IAM role for ${whose} service account (IRSA), in place of a user`, /^arn:aws[\w-]*:iam::\d{12}:role\/.+$/, `arn:aws:iam::111122223333:role/${name}`), env })
 
-export type Service = 'iam' | 's3' | 'sts'
+export type Service = 'iam' | 's3' | 'sts' | 'eks' | 'cloudformation'
 
 /** What carries a call out: the SDK, or a rehearsal. Throws an error with the service's name of it and an HTTP status. */
 export type Carrier = (region: string, service: Service, command: string, input: object, as?: KeyOf) => Promise<unknown>
@@ -90,7 +90,7 @@ export const awsAs = (region: string, as?: KeyOf): Pick<Aws, 'read' | 'change'> 
 /** No layer sends a mint twice, the CLI's own retries neither. */
 export const onceOnly = (again: Effect['again']): { env?: Record<string, string> } => (again === 'mint' ? { env: { AWS_MAX_ATTEMPTS: '1' } } : {})
 
-const isRead = (command: string): boolean => /^(Get|List|Head|Describe)/.test(command)
+const isRead = (command: string): boolean => /^(Get|List|Head|Describe|Simulate)/.test(command)
 
 /** Every line says where it goes, so that a pasted one does not go wherever the shell points. */
 export const whereFlags = (region: string, profile = process.env['AWS_PROFILE']): string[] => {
@@ -111,6 +111,9 @@ const optionOf = (key: string, value: unknown): string[] => {
 }
 
 interface SdkError { name?: string; message?: string; code?: string; $metadata?: { httpStatusCode?: number }; $response?: unknown }
+
+/** There is none, whatever the status: CloudFormation says so with 400. */
+const ABSENT = /^NoSuchEntity|^ValidationError: Stack .* does not exist/
 
 const CREDENTIALS = /^(CredentialsProviderError|TokenProviderError|ExpiredToken|InvalidClientTokenId|SignatureDoesNotMatch|UnrecognizedClient|InvalidAccessKeyId|InvalidToken|ExpiredTokenException)/
 
@@ -135,7 +138,7 @@ const refusal = (error: unknown, service: Service, command: string, reads: boole
     status === 403 && as ? 'Repeat the same line: it looks at the rights of this key again; new ones take a moment.'
       : status === 403 ? 'Ask whoever administers the AWS account for this permission, then repeat the same line. Who you are: aws sts get-caller-identity'
       : 'Look at what AWS says, mend it, then repeat the same line; it goes on where it stopped.',
-    { status: reason === 'NoSuchEntity' || status === 404 ? 404 : /Throttl|TooMany|SlowDown/.test(reason) ? 429 : status, reason })
+    { status: status === 404 || ABSENT.test(`${reason}: ${message}`) ? 404 : /Throttl|TooMany|SlowDown/.test(reason) ? 429 : status, reason })
 }
 
 /** What to do where a key of a file is not accepted: a new one is known after some seconds only. */
@@ -145,6 +148,22 @@ export const anotherKey = (file: string): string => `A new key takes a moment: r
 export const accountAnswers = (aws: Aws) => preflight('aws', 'AWS answers, and knows who asks', async () => {
   const who = await aws.read<{ Account: string; Arn: string }>('sts', 'GetCallerIdentity', {})
   return ok(`account ${who?.Account}, as ${who?.Arn.split(':').at(-1)}`)
+})
+
+/** IAM lets whoever asks do all of this, as far as it tells: a policy of the organisation may say no all the same. */
+export const iamAllows = (aws: Aws, actions: string[], what: string) => preflight('rights', `you may ${what}, as far as IAM tells`, async () => {
+  const arn = (await aws.read<{ Arn: string }>('sts', 'GetCallerIdentity', {}))?.Arn ?? ''
+  try {
+    const PolicySourceArn = arn.replace(/^(arn:[\w-]+):sts(::\d+):assumed-role\/([^/]+)\/.*$/, '$1:iam$2:role/$3')
+    const said = await aws.read<{ EvaluationResults?: { EvalActionName: string; EvalDecision: string }[] }>('iam', 'SimulatePrincipalPolicy', { PolicySourceArn, ActionNames: actions })
+    const denied = (said?.EvaluationResults ?? []).filter(({ EvalDecision }) => EvalDecision !== 'allowed').map(({ EvalActionName }) => EvalActionName)
+    return denied.length ? bad(`you may not ${what}: ${arn.split(':').at(-1)} lacks ${denied.join(', ')}`, 'Ask whoever administers the AWS account for these, or set AWS_PROFILE to somebody who has them.')
+      : ok(said ? 'IAM allows it' : 'IAM does not tell')
+  } catch (error) {
+    // Few may ask for that; what they may not do they are told when they do it.
+    if (error instanceof Refused) return ok('IAM does not tell you')
+    throw error
+  }
 })
 
 /** A role that a service account of the cluster may take: it is there, and its trust names it. */
@@ -168,9 +187,12 @@ const sdk = (service: Service, region: string, as?: KeyOf): Promise<Sender> => {
 const open = async (service: Service, region: string, as?: KeyOf): Promise<Sender> => {
   // That it wants a newer Node from 2027 on is said in the README, and helps nobody in the middle of a run.
   process.env['AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED'] ??= 'true'
-  const modules = { iam: () => import('@aws-sdk/client-iam'), s3: () => import('@aws-sdk/client-s3'), sts: () => import('@aws-sdk/client-sts') }
+  const modules = {
+    iam: () => import('@aws-sdk/client-iam'), s3: () => import('@aws-sdk/client-s3'), sts: () => import('@aws-sdk/client-sts'),
+    eks: () => import('@aws-sdk/client-eks'), cloudformation: () => import('@aws-sdk/client-cloudformation'),
+  }
   const loaded = await modules[service]() as unknown as Record<string, new (input: object) => { send(command: object): Promise<unknown> }>
-  const Client = loaded[{ iam: 'IAMClient', s3: 'S3Client', sts: 'STSClient' }[service]]
+  const Client = loaded[{ iam: 'IAMClient', s3: 'S3Client', sts: 'STSClient', eks: 'EKSClient', cloudformation: 'CloudFormationClient' }[service]]
   if (!Client) throw new Error(`no client of ${service}`)
   const client = new Client({
     region, maxAttempts: 1, requestHandler: { connectionTimeout: 10_000, requestTimeout: 30_000, ...await agents(service) },

@@ -11,8 +11,8 @@ import { installing } from '../software.ts'
 import { readTool, runTool } from '../tools.ts'
 
 const ATTEMPTS = 5
-const ABSENT = /NOT_FOUND|matched no objects|not found: 404|HTTPError 404|Requested entity was not found/
-const REFUSED = /PERMISSION_DENIED|does not have permission|HTTPError 403/
+const ABSENT = /NOT_FOUND|matched no objects|not found: 404|HTTPError 404|code=404|Requested entity was not found/
+const REFUSED = /PERMISSION_DENIED|does not have permission|HTTPError 403|code=403/
 const NOBODY = /do(es)? not currently have an active account|invalid_grant|Reauthentication|problem refreshing your current auth|UNAUTHENTICATED|HTTPError 401/
 
 // gcloud tells a network that fails on the way to a token as a trouble with it.

@@ -5,6 +5,7 @@
 import type { KubeConfig } from '@kubernetes/client-node'
 import { existsSync } from 'node:fs'
 import type { RequestOptions } from 'node:https'
+import { delimiter } from 'node:path'
 import { EXIT, NoCredentials, fail, sentence } from '../fail.ts'
 
 /** What client-node calls the context that it makes up in a pod, from the pod's account. */
@@ -95,6 +96,40 @@ export const connect = async (options: ClusterOptions): Promise<Cluster> => {
   connection = await load(options)
   credentials = undefined
   return connection
+}
+
+/** Where the credentials of a new cluster go, for tools that would take several files in KUBECONFIG for one. */
+export const newContextsGoTo = (): string | undefined => {
+  const [first, ...others] = (process.env['KUBECONFIG'] ?? '').split(delimiter).filter(Boolean)
+  return others.length ? first : undefined
+}
+
+/** Not each cloud tells the scheme. */
+const addressIn = (server: string): string => server.replace(/^https?:\/\//, '').replace(/\/$/, '').toLowerCase()
+
+/**
+ * Goes to the cluster whose API server this is, where the kubeconfig has a context of it: the current one, or else the
+ * first. Its name; undefined where there is none yet.
+ */
+export const connectTo = async (server: string): Promise<string | undefined> => {
+  const wanted = addressIn(server)
+  if (connection && addressIn(connection.server) === wanted) return connection.context
+  const { KubeConfig } = await client()
+  const config = new KubeConfig()
+  try {
+    if (own) config.loadFromFile(own)
+    else config.loadFromDefault()
+  } catch {
+    // A broken one is told by the tool that is about to write into it.
+    return undefined
+  }
+  const names = (config.clusters ?? []).filter((one) => addressIn(one.server) === wanted).map(({ name }) => name)
+  const contexts = (config.contexts ?? []).filter((one) => names.includes(one.cluster)).map(({ name }) => name)
+  const context = contexts.find((name) => name === config.currentContext) ?? contexts[0]
+  if (context === undefined) return undefined
+  const reached = await connect({ kubeconfig: own, context })
+  if (own) reached.flags = ['--context', context]
+  return context
 }
 
 let credentials: { options: Promise<RequestOptions>; until: number } | undefined

@@ -2,6 +2,7 @@
  * How big a cluster has to be, and which Kubernetes each release of the server runs on. Installation guide 3.3.0,
  * phase 1, "Create a Kubernetes cluster"; its ">= 1.16" for 3.3 has an end, which the notes of later releases name.
  */
+import { bad, ok, preflight } from '../effect.ts'
 import { count, text } from '../inputs.ts'
 import { isOlder } from '../server/kots.ts'
 
@@ -11,10 +12,13 @@ export const SERVER_VERSION = text('version', 'release of CircleCI server that i
 /** As an input; who says nothing is a small installation. */
 export const DAILY_USERS = count('daily active users', { env: 'CIRCLECI_DAILY_USERS', otherwise: 100 })
 
-/** What a cluster has in all. Gigabytes are of 10⁹ bytes: what a node keeps for itself does not make it too small. */
-export interface Shape { nodes: number; cores: number; gigabytes: number }
+/**
+ * What a cluster has in all. Gigabytes are of 10⁹ bytes: what a node keeps for itself does not make it too small.
+ * `gigabits` is what each node's network carries in a second, where that is known.
+ */
+export interface Shape { nodes: number; cores: number; gigabytes: number; gigabits?: number | undefined }
 
-/** A row of the guide's table; `gigabits` is what each node's network carries in a second. */
+/** A row of the guide's table. */
 export interface Sizing extends Shape { from: number; users: string; gigabits: number }
 
 export const SIZINGS: readonly Sizing[] = [
@@ -25,12 +29,33 @@ export const SIZINGS: readonly Sizing[] = [
 /** The row for a number of daily users. */
 export const sizingOf = (users: number): Sizing => SIZINGS.findLast(({ from }) => users >= from) as Sizing
 
+const UNITS = { nodes: 'nodes', cores: 'cores', gigabytes: 'GB of memory', gigabits: 'Gbps' } as const
+
 /** What a cluster lacks of a row: '8 of 12 cores'; nothing where it is big enough. */
-export const lacksOf = (shape: Shape, row: Sizing): string[] =>
-  (['nodes', 'cores', 'gigabytes'] as const).flatMap((what) => (shape[what] < row[what] ? [`${Math.floor(shape[what])} of ${row[what]} ${what === 'gigabytes' ? 'GB of memory' : what}`] : []))
+export const lacksOf = (shape: Shape, row: Sizing): string[] => (['nodes', 'cores', 'gigabytes', 'gigabits'] as const).flatMap((what) => {
+  const has = shape[what] ?? row[what]
+  return has < row[what] ? [`${Math.floor(has)} of ${row[what]} ${UNITS[what]}`] : []
+})
 
 /** The highest row that a cluster meets; undefined where it is too small for any. */
 export const sizingFor = (shape: Shape): Sizing | undefined => SIZINGS.findLast((row) => !lacksOf(shape, row).length)
+
+const textOf = ({ nodes, cores, gigabytes, gigabits }: Shape): string =>
+  `${nodes} ${nodes === 1 ? 'node' : 'nodes'}, ${cores} cores, ${Math.round(gigabytes)} GB${gigabits ? `, ${gigabits} Gbps` : ''}`
+
+/** Which row of the table a cluster meets: '4 nodes, 16 cores, 64 GB: enough for fewer than 500 daily users'. */
+export const sizeSays = (shape: Shape): string => {
+  const met = sizingFor(shape)
+  const next = met ? SIZINGS[SIZINGS.indexOf(met) + 1] : SIZINGS[0]
+  return `${textOf(shape)}: ${met ? `enough for ${met.users}` : 'too small'}${next ? `; ${next.users} want ${textOf(next)}` : ''}`
+}
+
+/** The cluster that would be made meets a row; `shape` is a sentence where nobody knows the machine, `next` how to name another. */
+export const shapeIsEnough = (shape: () => Promise<Shape | string>, next: string) => preflight('size', 'the nodes meet a row of the guide\'s table by daily users', async () => {
+  const found = await shape()
+  if (typeof found === 'string') return bad(found, next)
+  return sizingFor(found) ? ok(sizeSays(found)) : bad(sizeSays(found), next)
+})
 
 /** Minor releases of Kubernetes 1, first and last; the oldest servers name no first one. */
 export interface Range { from?: number; to: number }

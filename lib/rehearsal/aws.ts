@@ -2,11 +2,13 @@
  * The part of AWS that runbooks use: IAM users with their keys and policies, buckets, who one is. Calls by their
  * names in the SDK, answers as its objects, refusals by the names of the real errors.
  */
+import { EKS } from './eks.ts'
 import { secret } from './secret.ts'
 import { digest, iso, type World } from './world.ts'
 
 /** `as` is a key that asks in place of the operator. */
-export interface AwsCall { region: string; service: string; command: string; input: any; as?: { id: string; secret: string } }
+/** `url` is where the API server of the rehearsal listens. */
+export interface AwsCall { region: string; service: string; command: string; input: any; url?: string; as?: { id: string; secret: string } }
 
 export interface Bucket {
   region: string
@@ -33,7 +35,7 @@ export class AwsRefusal extends Error {
   }
 }
 
-export const awsMutates = ({ command }: AwsCall): boolean => !/^(Get|List|Head|Describe)/.test(command)
+export const awsMutates = ({ command }: AwsCall): boolean => !/^(Get|List|Head|Describe|Simulate)/.test(command)
 
 const noEntity = (what: string) => new AwsRefusal('NoSuchEntityException', 404, `The ${what} cannot be found.`)
 
@@ -222,8 +224,11 @@ const mustBeAllowed = ({ aws, time }: World, { service, command, input, as }: Aw
 }
 
 export const playAws = (world: World, call: AwsCall): object => {
-  const { service, command, input, as } = call
+  const { region, service, command, input, url = '', as } = call
   if (as) mustBeAllowed(world, { ...call, as })
+  if (world.rules.noCredentials) throw new AwsRefusal('InvalidClientTokenId', 403, 'The security token included in the request is invalid.')
+  const ofEks = EKS[`${service}.${command}`]
+  if (ofEks) return ofEks(world, input, region, url)
   const played = PLAYED[`${service}.${command}`]
   if (!played) throw new AwsRefusal('NotPlayed', 501, `rehearsal: ${service}.${command} is not played; extend lib/rehearsal/aws.ts`)
   return played(world, input)

@@ -81,27 +81,10 @@ export const certbot: Tool = {
   play,
 }
 
-/** The aws CLI, of which runbooks ask for zones and records alone; all else of AWS is answered where the SDK would send it. */
-export const aws: Tool = {
-  name: ({ argv }) => `aws ${argv.slice(0, 2).join(' ')}`,
-  mutates: ({ argv }) => argv[1] === 'change-resource-record-sets',
-  play: (world, { argv }) => {
-    const json = (answer: object) => printed(JSON.stringify(answer))
-    const after = (flag: string) => argv[argv.indexOf(flag) + 1] ?? ''
-    const zones = tlsOf(world).zone === 'route53' ? [{ Id: `/hostedzone/${ZONE}`, Name: 'example.com.', Config: { PrivateZone: false } }] : []
-    if (argv.join(' ') === 'route53 list-hosted-zones --output json') return json({ HostedZones: zones })
-    if (argv[0] !== 'route53' || after('--hosted-zone-id') !== ZONE || !zones.length) return notPlayed(`aws ${argv.slice(0, 2).join(' ')}`, 'certbot.ts')
-    if (argv[1] === 'list-resource-record-sets') {
-      return json({ ResourceRecordSets: Object.entries(world.dns ?? {}).filter(([name]) => name >= after('--start-record-name')).map(([name, to]) => ({ Name: `${name}.`, Type: 'CNAME', TTL: 300, ResourceRecords: [{ Value: `${to}.` }] })) })
-    }
-    const { Changes } = JSON.parse(after('--change-batch')) as { Changes: { ResourceRecordSet: { Name: string; ResourceRecords: { Value: string }[] } }[] }
-    for (const { ResourceRecordSet: { Name, ResourceRecords } } of Changes) world.dns = { ...world.dns, [Name.replace(/\.$/, '')]: ResourceRecords[0]?.Value.replace(/\.$/, '') ?? '' }
-    return json({ ChangeInfo: { Status: 'PENDING' } })
-  },
-}
-const ZONE = 'Z0REHEARSAL'
+export const ZONE = '/hostedzone/Z0REHEARSAL'
 
-/** Google's list of zones. */
+/** Lists of zones: of Route 53, and of Google. */
+export const awsZones = (world: World): object => ({ HostedZones: tlsOf(world).zone === 'route53' ? [{ Id: ZONE, Name: 'example.com.', Config: { PrivateZone: false } }] : [] })
 export const googleZones = (world: World): object => (tlsOf(world).zone === 'google' ? [{ name: 'example', dnsName: 'example.com.', visibility: 'public' }] : [])
 
 export const tlsScenarios: Record<string, { about: string; apply(world: World): void }> = {

@@ -4,6 +4,7 @@
  */
 import { pause, type Clock } from '../clock.ts'
 import { settle } from './controllers.ts'
+import type { Traffic } from './server.ts'
 import type { Store } from './world-file.ts'
 
 interface Sleeper { until: number; wake(): void }
@@ -17,14 +18,17 @@ const NAP = 5_000
  */
 const QUIET = 5, HUNG = 150, LEAP = 100, FAR = 20_000
 
-/** What this process still has in hand besides requests: commands, connections, files. */
-const atWork = (): boolean =>
-  process.getActiveResourcesInfo().some((one) => /^(ProcessWrap|TCPConnectWrap|FSReq|WriteWrap|ShutdownWrap|Immediate)/.test(one))
+/** What this process still has in hand besides requests: connections, files, and commands but for those that only wait. */
+const atWork = (asleep: number): boolean => {
+  const all = process.getActiveResourcesInfo()
+  return all.some((one) => /^(TCPConnectWrap|FSReq|WriteWrap|ShutdownWrap|Immediate)/.test(one)) || all.filter((one) => one === 'ProcessWrap').length > asleep
+}
 
-export const virtualClock = (store: Store, state: () => 'idle' | 'busy' | 'hung'): { clock: Required<Clock>; stop(): void } => {
+export const virtualClock = (store: Store, traffic: Pick<Traffic, 'busy' | 'hung' | 'asleep'>): { clock: Required<Clock>; stop(): void } => {
   const sleepers: Sleeper[] = []
   let pump: NodeJS.Timeout | undefined
   let quiet = 0
+  const state = (): 'idle' | 'busy' | 'hung' => (traffic.hung ? 'hung' : traffic.busy > traffic.asleep ? 'busy' : 'idle')
 
   const advance = (until: number): void => {
     const world = store.read()
@@ -36,7 +40,7 @@ export const virtualClock = (store: Store, state: () => 'idle' | 'busy' | 'hung'
   const turn = (): void => {
     pump = undefined
     // A client that waits for an answer that never comes is no work.
-    quiet = state() === 'busy' || (state() === 'idle' && atWork()) ? 0 : quiet + 1
+    quiet = state() === 'busy' || (state() === 'idle' && atWork(traffic.asleep)) ? 0 : quiet + 1
     const next = sleepers.sort((a, b) => a.until - b.until)[0]
     const patience = state() === 'hung' ? HUNG : next && next.until - store.read().time > FAR ? LEAP : QUIET
     if (quiet >= patience) {

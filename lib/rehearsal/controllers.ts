@@ -3,6 +3,7 @@
  * kubelet, the quota, and KOTS's deploys. Each looks at the world and goes one step towards what it should be.
  */
 import { firstDeploy, install } from './bare.ts'
+import { joinNodes } from './clusters.ts'
 import { claimAndVolume, NAMESPACE, podStatus } from './installation.ts'
 import { rendered } from './kots.ts'
 import { bytes, matches } from './quantity.ts'
@@ -61,6 +62,7 @@ const happen = (world: World, due: Due): void => {
   if (due.do === 'start-velero') return startVelero(world)
   if (due.do === 'validate-location') return validateLocation(world)
   if (due.do === 'install') return install(world, due.name)
+  if (due.do === 'join-nodes') return joinNodes(world, due.name)
   if (due.do === 'run-velero') return runVelero(world, due.name)
   if (due.do === 'orphan') return orphan(world, due.name, due.uid as string)
   if (due.do === 'finish-deploy') return finishDeploy(world, due.sequence as number)

@@ -4,6 +4,7 @@
  */
 import { readFileSync } from 'node:fs'
 import { googleZones } from './certbot.ts'
+import { GKE, GKE_FLAGS, type GkeAsked } from './gke.ts'
 import { secret } from './secret.ts'
 import type { Call, Output, Tool } from './tool.ts'
 import { digest, iso, type World } from './world.ts'
@@ -33,6 +34,7 @@ const FLAGS: Record<string, string[]> = {
   'iam service-accounts keys list': ['iam-account', 'managed-by'], 'iam service-accounts keys create': ['iam-account'], 'iam service-accounts keys delete': ['iam-account'],
   'iam roles create': ['title', 'permissions'], 'iam roles update': ['permissions'],
   'projects add-iam-policy-binding': ['member', 'role', 'condition'], 'storage buckets add-iam-policy-binding': ['member', 'role', 'condition'],
+  ...GKE_FLAGS,
   'iam service-accounts add-iam-policy-binding': ['member', 'role', 'condition'], 'policy-intelligence query-activity': ['activity-type', 'query-filter'],
 }
 
@@ -41,10 +43,10 @@ const commandOf = (argv: string[]): string => {
   return [4, 3, 2, 1].map((length) => plain.slice(0, length).join(' ')).find((one) => PLAYED[one]) ?? plain.slice(0, 3).join(' ')
 }
 const gcloudName = ({ argv }: Call): string => `gcloud ${commandOf(argv)}`
-const gcloudMutates = ({ argv }: Call): boolean => /(create|update|delete|undelete|add-iam-policy-binding|storage cp|storage rm)$/.test(commandOf(argv))
+const gcloudMutates = ({ argv }: Call): boolean => /(create|update|delete|undelete|add-iam-policy-binding|storage cp|storage rm|services enable|get-credentials)$/.test(commandOf(argv))
 
 /** gcloud in the world, which it may change. */
-const playGcloud = (world: World, { argv, stdin, env }: Call): Output => {
+const playGcloud = (world: World, { argv, stdin, env, url = '' }: Call): Output => {
   if (argv[0] === '--version') return { stdout: 'Google Cloud SDK 528.0.0\n', stderr: '', code: 0 }
   const command = commandOf(argv)
   const refuse = (text: string): Output => ({ stdout: '', stderr: `ERROR: (gcloud.${command.replaceAll(' ', '.')}) ${text}\n`, code: 1 })
@@ -57,7 +59,7 @@ const playGcloud = (world: World, { argv, stdin, env }: Call): Output => {
   const rest = argv.filter((word) => word === '-' || !word.startsWith('-')).slice(command.split(' ').length)
   if (!key && flag['project'] !== undefined && flag['project'] !== gcp.project) return refuse(`[operator@example.com] does not have permission to access projects instance [${flag['project']}] (or it may not exist): The caller does not have permission`)
   try {
-    const answer = PLAYED[command]?.({ world, gcp, stdin, as: key === undefined ? undefined : accountBy(gcp, readFileSync(key, 'utf8')), on: (rest.find((word) => word !== '-') ?? '').replace(/^gs:\/\//, '').replace(/\/$/, ''), flag })
+    const answer = PLAYED[command]?.({ world, gcp, stdin, url, refuse: (text) => new Refused(text), as: key === undefined ? undefined : accountBy(gcp, readFileSync(key, 'utf8')), on: (rest.find((word) => word !== '-') ?? '').replace(/^gs:\/\//, '').replace(/\/$/, ''), flag })
     if (answer === undefined) return refuse('rehearsal: this is not played; extend lib/rehearsal/gcp.ts')
     return { stdout: typeof answer === 'string' ? answer : flag['format'] === 'json' || 'json' in flag ? `${JSON.stringify(answer, null, 2)}\n` : '', stderr: '', code: 0 }
   } catch (error) {
@@ -70,7 +72,7 @@ class Refused extends Error {}
 const absent = (what: string) => new Refused(`NOT_FOUND: ${what}`)
 
 /** `as` is the account of a key that asks in place of the operator. */
-interface Asked { world: World; gcp: GcpWorld; on: string; flag: Record<string, string>; stdin: string; as: string | undefined }
+interface Asked extends GkeAsked { gcp: GcpWorld; stdin: string; as: string | undefined }
 type Play = (asked: Asked) => object | string
 
 const bucketOf = ({ gcp, on }: Asked) => {
@@ -117,6 +119,7 @@ const bind = (bindings: Binding[], { gcp, flag }: Asked): object => {
 const closed = (flag: Record<string, string>) => 'uniform-bucket-level-access' in flag && 'public-access-prevention' in flag
 
 const PLAYED: Record<string, Play> = {
+  ...GKE,
   'config list': ({ gcp }) => ({ core: { account: 'operator@example.com', project: gcp.project } }),
   'projects describe': ({ gcp }) => ({ projectId: gcp.project, projectNumber: gcp.number, lifecycleState: 'ACTIVE' }),
   'projects get-iam-policy': ({ gcp }) => ({ bindings: gcp.bindings, version: 1 }),

@@ -17,6 +17,7 @@ import { virtualClock } from './clock.ts'
 import { resolved } from './backups.ts'
 import { writeFiles } from './certbot.ts'
 import { ROOTS } from './certificates.ts'
+import { contexts as contextsOf } from './clusters.ts'
 import { refuseUpgrade, serveExec } from './exec.ts'
 import { NAMESPACE } from './installation.ts'
 import { madeSecret } from './mc.ts'
@@ -33,7 +34,7 @@ export { scenarios }
 export interface Rehearsal {
   /** The Kubernetes API, and POST /tools for the tools. */
   url: string
-  /** A kubeconfig with one context, `rehearsal`. */
+  /** A kubeconfig: the context `rehearsal`, and those of clusters that were made in it. */
   kubeconfig: string
   /** The folder to put first on PATH. */
   bin: string
@@ -81,13 +82,13 @@ export const rehearse = async ({ file, scenario, otherwise, pace }: Options): Pr
   const files = `${file.replace(/\.json$/, '')}.files`
   mkdirSync(files, { recursive: true, mode: 0o700 })
   writeFiles(store.read(), files)
-  const traffic: Traffic = { busy: 0, hung: 0, requests: 0, mutations: 0 }
+  const traffic: Traffic = { busy: 0, hung: 0, asleep: 0, requests: 0, mutations: 0, sleep: (ms) => clock.sleep(ms) }
   const server = createServer((request, response) => {
     traffic.busy += 1
     response.on('close', () => {
       traffic.busy -= 1
     })
-    serve(store, request, response, traffic, (world) => writeFiles(world, files)).catch((error: unknown) => {
+    serve(store, request, response, traffic, written).catch((error: unknown) => {
       send(response, 500, { kind: 'Status', apiVersion: 'v1', metadata: {}, status: 'Failure', message: `rehearsal: ${error}`, reason: 'InternalError', code: 500 })
     })
   })
@@ -111,8 +112,13 @@ export const rehearse = async ({ file, scenario, otherwise, pace }: Options): Pr
   const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
   const bin = join(dirname(file), 'bin')
   writeTools(bin)
-  const { clock, stop } = virtualClock(store, () => (traffic.hung ? 'hung' : traffic.busy ? 'busy' : 'idle'))
-  const kubeconfig = store.change(() => writeKubeconfig(`${file}.kubeconfig`, url))
+  const place = placeOfKubeconfig(`${file}.kubeconfig`, url)
+  const written = (world: World): void => {
+    writeFiles(world, files)
+    writeKubeconfig(place, url, world)
+  }
+  const { clock, stop } = virtualClock(store, traffic)
+  const kubeconfig = store.change((world) => writeKubeconfig(place, url, world))
   return {
     url, kubeconfig, bin, clock, files, roots: ROOTS, aws: carrier(url, clock), web: webCarrier(url, clock), resolve: async (name) => resolved(store.read(), name), random: madeSecret, sign: signer(url),
     writing: (moment, name) => writing(store, traffic, moment, name),
@@ -183,13 +189,15 @@ const signer = (url: string) => async (email: string): Promise<void> => {
 }
 
 /** A stable name, so that a printed command line stays right from run to run; a second process on the world takes another. */
-const writeKubeconfig = (wanted: string, url: string): string => {
-  const file = servedByAnother(wanted) ? `${wanted}.${new URL(url).port}` : wanted
+const placeOfKubeconfig = (wanted: string, url: string): string => (servedByAnother(wanted) ? `${wanted}.${new URL(url).port}` : wanted)
+
+const writeKubeconfig = (file: string, url: string, world: World): string => {
+  const contexts = [{ cluster: 'rehearsal', user: 'rehearsal', server: url }, ...contextsOf(world, url)]
   const config = {
     apiVersion: 'v1', kind: 'Config', 'current-context': 'rehearsal', preferences: {},
-    clusters: [{ name: 'rehearsal', cluster: { server: url } }],
-    users: [{ name: 'rehearsal', user: {} }],
-    contexts: [{ name: 'rehearsal', context: { cluster: 'rehearsal', user: 'rehearsal', namespace: NAMESPACE } }],
+    clusters: contexts.map(({ cluster, server }) => ({ name: cluster, cluster: { server } })),
+    users: contexts.map(({ user }) => ({ name: user, user: {} })),
+    contexts: contexts.map(({ cluster, user }) => ({ name: user, context: { cluster, user, ...(user === 'rehearsal' ? { namespace: NAMESPACE } : {}) } })),
   }
   // JSON is YAML too. The first line says whose it is.
   writeFileSync(`${file}.part`, `# served by process ${process.pid}\n${JSON.stringify(config, null, 2)}\n`, { mode: 0o600 })

@@ -5,6 +5,7 @@ import { EXIT, fail } from '../fail.ts'
 import { withoutInstallation } from './bare.ts'
 import { rateExceeded } from './controllers.ts'
 import { tlsScenarios } from './certbot.ts'
+import { clusterScenarios } from './clusters.ts'
 import { NAMESPACE, podStatus } from './installation.ts'
 import { newest, type Kots } from './kots.ts'
 import { backupScenarios } from './troubles.ts'
@@ -195,6 +196,7 @@ const all: Record<string, Scenario> = {
   ...storeScenarios((world) => withoutVelero(world)),
   ...backupScenarios,
   ...tlsScenarios,
+  ...clusterScenarios,
 }
 
 const withoutVelero = (world: World): void => {

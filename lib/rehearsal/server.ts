@@ -14,8 +14,8 @@ import { callOf, nameOf, runTool, sendOutput, toolMutates } from './tools.ts'
 import type { Store } from './world-file.ts'
 import type { Fault, World } from './world.ts'
 
-/** `hung` are those that a fault leaves without an answer. */
-export interface Traffic { busy: number; hung: number; requests: number; mutations: number }
+/** `hung` are requests that a fault leaves without an answer, `asleep` tools that only wait; `sleep` lets the time of the rehearsal pass. */
+export interface Traffic { busy: number; hung: number; asleep: number; requests: number; mutations: number; sleep(ms: number): Promise<void> }
 
 export const injectedRefusal = (code: 429 | 500 | 401 | 403 | 409): Refusal =>
   new Refusal(code, { 429: 'TooManyRequests', 500: 'InternalError', 401: 'Unauthorized', 403: 'Forbidden', 409: 'Conflict' }[code], `rehearsal: injected ${code}`)
@@ -34,8 +34,9 @@ export const serve = async (store: Store, incoming: IncomingMessage, response: S
   const request: Request = {
     method: incoming.method ?? 'GET', path, query, body: Buffer.concat(parts).toString(), contentType: incoming.headers['content-type'] ?? '',
   }
-  const call = path === '/tools' ? callOf(incoming, Buffer.concat(parts)) : undefined
-  const toAws = path === '/aws' ? JSON.parse(request.body) as AwsCall : undefined
+  const url = `http://127.0.0.1:${incoming.socket.localPort}`
+  const call = path === '/tools' ? { ...callOf(incoming, Buffer.concat(parts)), url } : undefined
+  const toAws = path === '/aws' ? { ...JSON.parse(request.body) as AwsCall, url } : undefined
   const mutating = call ? toolMutates(call) : toAws ? awsMutates(toAws) : mutates(request)
   traffic.requests += 1
   if (mutating) traffic.mutations += 1
@@ -71,6 +72,8 @@ export const serve = async (store: Store, incoming: IncomingMessage, response: S
   const lost = !call && mutating && rules.loseEvery && traffic.mutations % rules.loseEvery === 0
   if (injected === 'reset-after' || lost) return void response.destroy()
   if (injected === '504-after' && !call) return send(response, 504, new Refusal(504, 'Timeout', 'Timeout: request did not complete within requested timeout').body())
+  if (reply.takes) await run(store, response, traffic, reply.takes, changed)
+  if (response.destroyed) return
   // The answer has left; the client lives in this process too, and gets a moment to note it.
   if (dying === 'after') response.on('finish', () => setTimeout(() => process.kill(process.pid, 'SIGKILL'), 25))
   await (call ? sendOutput(response, reply.body as Output) : send(response, reply.code, reply.body))
@@ -111,6 +114,19 @@ export const plannedFault = (store: Store, name: string): Fault | undefined => {
 const awsRefusal = (code: number): { name: string; status: number } =>
   code === 429 ? { name: 'Throttling', status: 400 } : { name: { 401: 'InvalidClientTokenId', 403: 'AccessDenied', 409: 'ConcurrentModification' }[code] ?? 'ServiceFailure', status: code }
 
+/** A tool that takes its time: where nobody waits for its end any more, it was killed, and does nothing at its end. */
+const run = async (store: Store, response: ServerResponse, traffic: Traffic, { ms, end }: NonNullable<Output['takes']>, changed: (world: World) => void): Promise<void> => {
+  traffic.asleep += 1
+  await traffic.sleep(ms)
+  traffic.asleep -= 1
+  if (response.destroyed) return
+  store.change((world) => {
+    end(world)
+    reconcile(world)
+    changed(world)
+  })
+}
+
 const answerAws = (world: World, call: AwsCall): { code: number; body: unknown } => {
   try {
     return { code: 200, body: playAws(world, call) }
@@ -120,9 +136,15 @@ const answerAws = (world: World, call: AwsCall): { code: number; body: unknown }
   }
 }
 
-const apply = (store: Store, request: Request, call: Call | AwsCall | undefined, mutating: boolean, changed: (world: World) => void): { code: number; body: unknown } => {
-  const play = (world: World): { code: number; body: unknown } => {
-    const reply = !call ? answer(world, request) : 'tool' in call ? { code: 200, body: runTool(world, call) } : answerAws(world, call)
+interface Reply { code: number; body: unknown; takes?: Output['takes'] }
+
+const apply = (store: Store, request: Request, call: Call | AwsCall | undefined, mutating: boolean, changed: (world: World) => void): Reply => {
+  const play = (world: World): Reply => {
+    if (call && 'tool' in call) {
+      const { takes, ...body } = runTool(world, call)
+      return { code: 200, body, ...(takes ? { takes } : {}) }
+    }
+    const reply = call ? answerAws(world, call) : answer(world, request)
     return { code: reply.code, body: structuredClone(reply.body) }
   }
   // A dry run does all that the change would do, on a copy.

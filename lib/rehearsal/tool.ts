@@ -4,9 +4,13 @@
  */
 import type { World } from './world.ts'
 
-/** `env` is what a tool reads of its environment. */
-export interface Call { tool: string; argv: string[]; stdin: string; env?: Record<string, string> }
-export interface Output { stdout: string; stderr: string; code: number }
+/** `env` is what a tool reads of its environment; `url` is where the API server of the rehearsal listens. */
+export interface Call { tool: string; argv: string[]; stdin: string; env?: Record<string, string>; url?: string }
+export interface Output {
+  stdout: string; stderr: string; code: number
+  /** How long it runs, in milliseconds of the rehearsal, and what it does to the world at its end. */
+  takes?: { ms: number; end(world: World): void }
+}
 
 export interface Tool {
   /** A call by the words that tell what it does: `kubectl kots set config`, `velero install`. */

@@ -4,9 +4,11 @@
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { join } from 'node:path'
-import { aws, certbot } from './certbot.ts'
+import { aws } from './aws-cli.ts'
+import { certbot } from './certbot.ts'
 import { curl } from './curl.ts'
 import { docker } from './docker.ts'
+import { eksctl } from './eksctl.ts'
 import { web } from './github.ts'
 import { gcloud, iamcredentials } from './gcp.ts'
 import { kubectl } from './kubectl.ts'
@@ -16,7 +18,7 @@ import { velero } from './velero-cli.ts'
 import { ASKED, releaseSaid } from './versions.ts'
 import type { World } from './world.ts'
 
-const TOOLS: Record<string, Tool> = { kubectl, velero, mc, gcloud, docker, certbot, aws, curl }
+const TOOLS: Record<string, Tool> = { kubectl, velero, mc, gcloud, docker, certbot, aws, curl, eksctl }
 const toolOf = ({ tool }: Call): Tool | undefined => ({ ...TOOLS, iamcredentials, web })[tool]
 
 export const nameOf = (call: Call): string => toolOf(call)?.name(call) ?? call.tool

@@ -4,7 +4,9 @@
 import { createHash } from 'node:crypto'
 import type { AwsWorld } from './aws.ts'
 import type { TlsWorld } from './certbot.ts'
+import type { EksWorld } from './eks.ts'
 import type { GcpWorld } from './gcp.ts'
+import type { GkeWorld } from './gke.ts'
 import type { Kots } from './kots.ts'
 import type { StoreWorld } from './mc.ts'
 
@@ -22,7 +24,7 @@ export interface KubeObject {
 
 export interface Owner { apiVersion: string; kind: string; name: string; uid: string; controller?: boolean; blockOwnerDeletion?: boolean }
 
-export interface Due { at: number; do: 'orphan' | 'start-pod' | 'grow-volume' | 'grow-files' | 'finish-deploy' | 'start-velero' | 'validate-location' | 'run-velero' | 'install'; name: string; uid?: string; sequence?: number }
+export interface Due { at: number; do: 'orphan' | 'start-pod' | 'grow-volume' | 'grow-files' | 'finish-deploy' | 'start-velero' | 'validate-location' | 'run-velero' | 'install' | 'join-nodes'; name: string; uid?: string; sequence?: number }
 
 /** What this installation does otherwise than a healthy one; scenarios set it. */
 export interface Rules {
@@ -49,6 +51,8 @@ export interface Rules {
   software?: Record<string, string>
   /** Hosts outside to which there is no way. */
   unreachable?: string[]
+  /** AWS does not know who asks. */
+  noCredentials?: boolean
   /** Name of a lease whose holder renews it for ever. */
   renewed?: string
 }
@@ -76,6 +80,8 @@ export interface World {
   /** An S3-compatible store; a world of before it was played has none yet. */
   store?: StoreWorld
   gcp?: GcpWorld
+  eks?: EksWorld
+  gke?: GkeWorld
   tls?: TlsWorld
   /** The file system on the volume of each claim, in bytes. */
   files: Record<string, { size: number; used: number }>
@@ -159,8 +165,8 @@ export const essence = (world: World): unknown => {
       ? Object.fromEntries(Object.keys(value).sort().filter((name) => !/^(resourceVersion|creationTimestamp|.*Time|createdOn|deployedAt|.*Timestamp|created|used|expiration|kots\.io\/snapshot-requested)$/.test(name))
         .map((name) => [name, timeless(value[name])]))
     : value
-  const { objects, kots, aws, gcp, store, files, due } = world
-  return timeless({ objects, kots, aws, gcp, store, files, due: due.map((one) => ({ ...one, at: 0 })) })
+  const { objects, kots, aws, eks, gke, gcp, store, files, due } = world
+  return timeless({ objects, kots, aws, eks, gke, gcp, store, files, due: due.map((one) => ({ ...one, at: 0 })) })
 }
 
 /** Puts something on the list of what happens by itself, unless it stands there already. */

@@ -35,10 +35,18 @@ const STORAGE: Record<Cloud, Part> = {
   s3: part('object-storage-s3', () => import('../runbooks/object-storage-s3.ts')),
 }
 
+/** A cluster of your own is there already. */
+const CLUSTERS: Record<Cloud, Part[]> = {
+  aws: [part('create-eks', () => import('../runbooks/create-eks.ts'))],
+  gcp: [part('create-gke', () => import('../runbooks/create-gke.ts'))],
+  s3: [],
+}
+
 export const storageOf = (cloud: Cloud): Part => STORAGE[cloud]
 
 /** What makes the installation, after preflight has looked. */
 export const partsOf = (cloud: Cloud): Part[] => [
+  ...CLUSTERS[cloud],
   storageOf(cloud),
   part('gen-keysets make', () => import('../runbooks/gen-keysets.ts')),
   part('tls-certificates issue', () => import('../runbooks/tls-certificates.ts')),

@@ -29,6 +29,7 @@ const LINES = {
   gcloud: mac ? 'brew install --cask gcloud-cli' : 'curl -fsSL https://sdk.cloud.google.com | bash',
   // MinIO took its own downloads away; this is the last open one.
   mc: `curl -fsSLo /tmp/mc https://github.com/minio/mc/releases/download/${MC}/mc.${mac ? 'darwin' : 'linux'}-${arch}.${MC} && sudo install /tmp/mc ${into}/`,
+  'gke-gcloud-auth-plugin': 'gcloud components install gke-gcloud-auth-plugin',
   openssl: mac ? 'brew install openssl' : 'sudo apt-get install openssl',
 }
 
@@ -45,8 +46,11 @@ const ASKED: Partial<Record<Software | 'gsutil', Asked>> = {
   terraform: { words: ['terraform', 'version'], tells: /^Terraform v([\d.]+)/, from: '0.15.4', env: { CHECKPOINT_DISABLE: '1' } },
   kubectl: { words: ['kubectl', 'version', '--client', '-o', 'json'], tells: /"gitVersion":\s*"v([\d.]+)/, from: '1.19.0' },
   helm: { words: ['helm', 'version', '--short'], tells: /v([\d.]+)/, from: '3.4.0' },
-  aws: { words: ['aws', '--version'], tells: /aws-cli\/([\d.]+)/ },
-  eksctl: { words: ['eksctl', 'version'], tells: /([\d.]+)/ },
+  // Older ones give kubectl a token that it does not take.
+  aws: { words: ['aws', '--version'], tells: /aws-cli\/([\d.]+)/, from: '1.23.9' },
+  // Older ones know neither today's addons nor today's images.
+  eksctl: { words: ['eksctl', 'version'], tells: /([\d.]+)/, from: '0.171.0' },
+  'gke-gcloud-auth-plugin': { words: ['gke-gcloud-auth-plugin', '--version'], tells: /([\d.]+)/ },
   gcloud: { words: ['gcloud', '--version'], tells: /Google Cloud SDK ([\d.]+)/ },
   gsutil: { words: ['gsutil', 'version'], tells: /version: ([\d.]+)/ },
   openssl: { words: ['openssl', 'version'], tells: /^(?:Open|Libre)SSL ([\w.]+)/ },
@@ -66,6 +70,21 @@ export const softwareIsThere = (name: keyof typeof ASKED, why: string): Prefligh
     return from && isOlder(version, from) ? bad(`${name} ${version}, and ${from} or newer is wanted: ${why}`, install) : ok(`${version}${from ? ` (${from} or newer)` : ''}`)
   })
 }
+
+/** Several at once, as one condition of a procedure. */
+export const toolsAreThere = (tools: Partial<Record<keyof typeof ASKED, string>>): Preflight => preflight('tools', `${Object.keys(tools).join(', ')}: installed, and new enough`, async () => {
+  const found = await Promise.all(Object.entries(tools).map(async ([name, why]) => ({ name, ...await softwareIsThere(name as keyof typeof ASKED, why).look() })))
+  const lacking = found.filter(({ is }) => is === 'bad')
+  return lacking.length ? bad(lacking.map(({ say }) => say).join('; '), lacking.map((one) => ('next' in one ? one.next : '')).join('; '))
+    : ok(found.map(({ name, say }) => `${name} ${say.split(' ')[0]}`).join(', '))
+})
+
+/** From 1.26 on kubectl gets the credentials of GKE from a program of its own. */
+export const kubectlReachesGke = (): Preflight => preflight('gke-plugin', 'kubectl, and from 1.26 on what it gets the credentials of GKE from', async () => {
+  const kubectl = await softwareIsThere('kubectl', 'it looks at the new cluster').look()
+  if (kubectl.is !== 'ok' || isOlder(kubectl.say, '1.26.0')) return kubectl
+  return softwareIsThere('gke-gcloud-auth-plugin', `kubectl ${kubectl.say.split(' ')[0]} gets the credentials of GKE from it`).look()
+})
 
 /** The same where one can do without: what is bad is only said. */
 export const recommended = ({ look, ...check }: Preflight): Preflight => ({ ...check, look: async (): Promise<Verdict> => {

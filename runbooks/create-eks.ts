@@ -14,9 +14,9 @@ import {
 } from '../lib/cloud/eks.ts'
 import { dryRun, RIGHTS } from '../lib/cloud/eksctl.ts'
 import { count, text } from '../lib/inputs.ts'
-import { toolsAreThere } from '../lib/required.ts'
 import { runbook } from '../lib/runbook.ts'
 import { SERVER_VERSION, shapeIsEnough } from '../lib/cluster/sizing.ts'
+import { toolsAreThere } from '../lib/software.ts'
 import { KUBERNETES_VERSION, minorOf, versionFor, offerFits } from '../lib/cluster/versions.ts'
 
 const inputs = {
@@ -45,7 +45,7 @@ export default runbook(import.meta, {
   preflight: ({ name, region, profile, nodes, nodeType, serverVersion, kubernetesVersion }) => {
     const eks = eksIn(awsIn(region, profile), name)
     return [
-      accountAnswers(eks.aws), iamAllows(eks.aws, RIGHTS, 'make a cluster'), toolsAreThere(['eksctl', 'aws', 'kubectl']), nameIsOursOrFree(eks), offerFits(eks.offer, serverVersion, kubernetesVersion),
+      accountAnswers(eks.aws), iamAllows(eks.aws, RIGHTS, 'make a cluster'), toolsAreThere({ eksctl: 'it makes the cluster', aws: 'kubectl gets its credentials from it', kubectl: 'it looks at the new cluster' }), nameIsOursOrFree(eks), offerFits(eks.offer, serverVersion, kubernetesVersion),
       shapeIsEnough(() => shapeOf(eks, nodes, nodeType), 'Name other nodes with --nodes and --node-type: 4 of m5.xlarge, or for 500 daily users and more 3 of m5.8xlarge.'),
     ]
   },

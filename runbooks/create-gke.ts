@@ -10,9 +10,9 @@ import { step, verifyStep } from '../lib/effect.ts'
 import { gcpIn, projectAnswers } from '../lib/cloud/gcp.ts'
 import { apiIsOn, clusterIsUp, gkeIn, haveApi, haveCluster, nameIsForUs, nodesWanted, shapeOf, writeContext, zonesSay } from '../lib/cloud/gke.ts'
 import { count, text } from '../lib/inputs.ts'
-import { toolsAreThere } from '../lib/required.ts'
 import { runbook } from '../lib/runbook.ts'
 import { SERVER_VERSION, shapeIsEnough } from '../lib/cluster/sizing.ts'
+import { kubectlReachesGke } from '../lib/software.ts'
 import { KUBERNETES_VERSION, versionFor, offerFits } from '../lib/cluster/versions.ts'
 
 const inputs = {
@@ -41,7 +41,7 @@ export default runbook(import.meta, {
   preflight: ({ name, project, region, nodesPerZone, machineType, serverVersion, kubernetesVersion }) => {
     const gke = gkeIn(gcpIn(project), region, name)
     return [
-      projectAnswers(gke.gcp), toolsAreThere(['kubectl'], { plugin: true }), nameIsForUs(gke), offerFits(gke.offer, serverVersion, kubernetesVersion),
+      projectAnswers(gke.gcp), kubectlReachesGke(), nameIsForUs(gke), offerFits(gke.offer, serverVersion, kubernetesVersion),
       shapeIsEnough(async () => shapeOf(nodesPerZone, machineType), 'Name other nodes with --nodes-per-zone and --machine-type: 3 of n1-standard-4, or for 500 daily users and more 2 of n1-standard-16.'),
     ]
   },

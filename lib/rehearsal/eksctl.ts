@@ -65,7 +65,6 @@ vpc:
 const play = (world: World, call: Call): Output => {
   const { argv } = call
   if (eksOf(world).lacking) return { stdout: '', stderr: 'bash: line 1: exec: eksctl: not found\n', code: 127 }
-  if (argv[0] === 'version') return printed('0.230.0\n')
   const command = argv.slice(0, 2).join(' ')
   const known = COMMANDS[command]
   if (!known) return notPlayed(`eksctl ${command}`, 'eksctl.ts')

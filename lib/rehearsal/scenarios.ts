@@ -184,6 +184,14 @@ const all: Record<string, Scenario> = {
     about: 'Velero was never installed, and AWS knows nothing of it',
     apply: (world) => withoutVelero(world),
   },
+  nothing: {
+    about: 'an empty account: no cluster, no bucket, no user; of all that an installation needs the licence alone',
+    apply: (world) => {
+      withoutInstallation(world)
+      for (const [key, { kind }] of Object.entries(world.objects)) if (kind === 'Node') delete world.objects[key]
+      Object.assign(world, { bare: true, aws: { ...world.aws, users: {}, buckets: {} }, tls: { zone: 'route53' } })
+    },
+  },
   'no-server': {
     about: 'a cluster in which nothing is installed, and the files of all that comes before the installation',
     apply: (world) => {

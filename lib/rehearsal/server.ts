@@ -5,6 +5,7 @@
 import { appendFileSync } from 'node:fs'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Moment } from '../files.ts'
+import { clusterIs } from './clusters.ts'
 import { awsMutates, AwsRefusal, playAws, type AwsCall } from './aws.ts'
 import { reconcile } from './controllers.ts'
 import { answer, mutates, type Request } from './kubernetes.ts'
@@ -51,7 +52,8 @@ export const serve = async (store: Store, incoming: IncomingMessage, response: S
     })
     return
   }
-  if (injected === 'reset') return void response.destroy()
+  // Before there is a cluster nobody answers.
+  if (injected === 'reset' || (!call && !toAws && store.read().bare && !clusterIs(store.read()))) return void response.destroy()
   const { rules } = store.read()
   const throttled = !call && !toAws && rules.throttleEvery && traffic.requests % rules.throttleEvery === 0
   if (typeof injected === 'number' || throttled) {

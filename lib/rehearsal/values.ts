@@ -9,4 +9,4 @@ import { NAMESPACE } from './installation.ts'
 export const OWN: Record<string, string> = { CIRCLECI_DOMAIN: DOMAIN, TLS_DNS: 'route53', TLS_CREDENTIALS: '', CLOUDSDK_CORE_PROJECT: 'my-project' }
 
 /** These where it says nothing. */
-export const OTHERWISE: Record<string, string> = { CIRCLECI_NAMESPACE: NAMESPACE, OBJECT_STORAGE_BUCKET: 'my-objects', OBJECT_STORAGE_EXPIRY: '30', AWS_REGION: 'us-east-1', TLS_MAIL: 'ops@example.com' }
+export const OTHERWISE: Record<string, string> = { CIRCLECI_NAMESPACE: NAMESPACE, OBJECT_STORAGE_BUCKET: 'my-objects', OBJECT_STORAGE_EXPIRY: '30', AWS_REGION: 'us-east-1', GKE_REGION: 'europe-west1', TLS_MAIL: 'ops@example.com' }

@@ -8,7 +8,7 @@ import type { World } from './world.ts'
 const SAID: Record<string, string> = {
   'terraform version': 'Terraform v1.5.7\non linux_amd64\n',
   'helm version --short': 'v3.9.2+g1addefb\n',
-  'eksctl version': '0.147.0\n',
+  'eksctl version': '0.230.0\n',
   'aws --version': 'aws-cli/2.15.30 Python/3.11.8 Linux/5.10.0 exe/x86_64.debian.12\n',
   'gsutil version': 'gsutil version: 5.34\n',
   'openssl version': 'OpenSSL 3.0.15 3 Sep 2024 (Library: OpenSSL 3.0.15 3 Sep 2024)\n',

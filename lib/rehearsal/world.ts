@@ -88,6 +88,8 @@ export interface World {
   /** When each cloud volume was last modified. */
   modified: Record<string, number>
   due: Due[]
+  /** There is no cluster until one is made. */
+  bare?: boolean
   /** CircleCI sent a licence; the files of the earlier runbooks lie there. */
   licensed?: boolean
   prepared?: boolean

@@ -55,7 +55,7 @@ export const nodesAreReady = async (fresh: Fresh, wanted: number): Promise<Check
 
 export const nodesSay = async (fresh: Fresh): Promise<string> => {
   const shape = await readyNodes(fresh)
-  return shape ? sizeSays(shape) : 'none'
+  return shape ? sizeSays(shape) : await fresh.endpoint() ? 'not seen: the kubeconfig has no context of it yet' : 'none'
 }
 
 /** Who makes the installation makes roles of the cluster too, which only its administrator may. `give` is the line that makes you one. */

@@ -1,5 +1,5 @@
 /**
- * As much of Google's APIs as velero-gcp needs of them, for the real gcloud: one project on loopback. What it holds is
+ * As much of Google's APIs as velero-gcp and create-gke need of them, for the real gcloud: one project on loopback. What it holds is
  * looked at directly; an answer can get lost.
  */
 import { randomBytes } from 'node:crypto'
@@ -14,6 +14,7 @@ interface Binding { role: string; members: string[]; condition?: object }
 interface Policy { bindings: Binding[]; etag: string; version?: number }
 interface Bucket { name: string; location: string; projectNumber: string; iamConfiguration?: object; objects: string[]; policy: Policy }
 interface Account { name: string; email: string; description?: string; policy: Policy; keys: { name: string; validAfterTime: string; keyType: string }[] }
+interface Cluster { name: string; status: string; endpoint: string; currentMasterVersion: string; currentNodeCount: number; nodePools?: { initialNodeCount: number }[]; initialClusterVersion?: string; [field: string]: unknown }
 interface Role { name: string; title?: string; includedPermissions: string[]; etag: string }
 
 export interface Google {
@@ -23,6 +24,9 @@ export interface Google {
   buckets: Record<string, Bucket>
   accounts: Record<string, Account>
   roles: Record<string, Role>
+  clusters: Record<string, Cluster>
+  /** Whether the API of GKE is on. */
+  gke: boolean
   policy: Policy
   /** Each request, as `POST /v1/projects/…`. */
   requests: string[]
@@ -47,7 +51,7 @@ const PROJECT = 'my-project', NUMBER = '471100000042'
 
 export const startGoogle = async (): Promise<Google> => {
   const folder = mkdtempSync(join(tmpdir(), 'real-google-'))
-  const state: Pick<Google, 'buckets' | 'accounts' | 'roles' | 'policy' | 'requests'> = { buckets: {}, accounts: {}, roles: {}, policy: fresh(), requests: [] }
+  const state: Pick<Google, keyof State | 'requests'> = { ...empty(), requests: [] }
   let losing: { request: RegExp; lost(): void } | undefined
   const server = createServer((incoming, response) => {
     void (async () => {
@@ -69,12 +73,12 @@ export const startGoogle = async (): Promise<Google> => {
   return Object.assign(state, {
     project: PROJECT,
     env: {
-      ...at('IAM', 'CLOUDRESOURCEMANAGER', 'POLICYANALYZER'), CLOUDSDK_API_ENDPOINT_OVERRIDES_STORAGE: `${url}storage/v1/`,
+      ...at('IAM', 'CLOUDRESOURCEMANAGER', 'POLICYANALYZER', 'CONTAINER', 'SERVICEUSAGE'), CLOUDSDK_API_ENDPOINT_OVERRIDES_STORAGE: `${url}storage/v1/`,
       CLOUDSDK_CONFIG: folder, CLOUDSDK_AUTH_ACCESS_TOKEN_FILE: join(folder, 'token'),
       CLOUDSDK_CORE_DISABLE_USAGE_REPORTING: '1', CLOUDSDK_COMPONENT_MANAGER_DISABLE_UPDATE_CHECK: '1',
     },
     lose: (request: RegExp, lost = () => {}) => { losing = { request, lost } },
-    reset: () => void Object.assign(state, { buckets: {}, accounts: {}, roles: {}, policy: fresh(), requests: [] }),
+    reset: () => void Object.assign(state, empty(), { requests: [] }),
     stop: () => {
       server.closeAllConnections()
       server.close()
@@ -83,7 +87,8 @@ export const startGoogle = async (): Promise<Google> => {
   })
 }
 
-type State = Pick<Google, 'buckets' | 'accounts' | 'roles' | 'policy'>
+type State = Pick<Google, 'buckets' | 'accounts' | 'roles' | 'clusters' | 'gke' | 'policy'>
+const empty = (): State => ({ buckets: {}, accounts: {}, roles: {}, clusters: {}, gke: false, policy: fresh() })
 
 const answer = async (state: State, incoming: IncomingMessage): Promise<[number, unknown]> => {
   const { pathname } = new URL(incoming.url ?? '', 'http://google')
@@ -117,7 +122,36 @@ const roleOf = ({ roles }: State, name: string): Role => {
 }
 const ACCOUNT = `/v1/projects/[^/]+/serviceAccounts/([^/:]+)`
 
+const API = { name: `projects/${NUMBER}/services/container.googleapis.com`, config: { name: 'container.googleapis.com' } }
+const clusterOf = ({ clusters }: State, name: string): Cluster => {
+  if (!clusters[name]) throw new Refusal(404, 'NOT_FOUND', `Not found: projects/${PROJECT}/locations/europe-west1/clusters/${name}.`)
+  return clusters[name]
+}
+const GKE: [RegExp, Play][] = [
+  [/^GET \/v1\/projects\/my-project\/services$/, ({ gke }) => ({ services: gke ? [{ ...API, state: 'ENABLED' }] : [] })],
+  [/^GET \/v1\/projects\/my-project\/services\/container\.googleapis\.com$/, ({ gke }) => ({ ...API, state: gke ? 'ENABLED' : 'DISABLED' })],
+  [/^POST \/v1\/projects\/my-project\/services\/container\.googleapis\.com:enable$/, (state) => {
+    state.gke = true
+    return { name: 'operations/acf.1', done: true, response: { service: { ...API, state: 'ENABLED' } } }
+  }],
+  [/^GET \/v1\/projects\/my-project\/locations\/europe-west1\/serverConfig$/, () => ({ validMasterVersions: ['1.24.5-gke.600', '1.23.12-gke.100', '1.22.15-gke.100'] })],
+  [/^GET \/v1\/projects\/my-project\/locations\/europe-west1\/clusters\/([^/]+)$/, (state, _, name) => {
+    const cluster = clusterOf(state, name)
+    // Once it was asked for it is there.
+    state.clusters[name] = { ...cluster, status: 'RUNNING', endpoint: '127.0.0.1:9', masterAuth: { clusterCaCertificate: 'Y2VydA==' } }
+    return cluster
+  }],
+  // Of one that it does not find, gcloud looks for the place.
+  [/^GET \/v1\/projects\/my-project\/locations\/-\/clusters$/, ({ clusters }) => ({ clusters: Object.values(clusters) })],
+  [/^POST \/v1\/projects\/my-project\/locations\/europe-west1\/clusters$/, ({ clusters }, { cluster }) => {
+    if (clusters[cluster.name]) throw new Refusal(409, 'ALREADY_EXISTS', `Already exists: projects/${PROJECT}/locations/europe-west1/clusters/${cluster.name}.`)
+    clusters[cluster.name] = { ...cluster, status: 'PROVISIONING', location: 'europe-west1', currentMasterVersion: `${cluster.initialClusterVersion}.12-gke.100`, currentNodeVersion: `${cluster.initialClusterVersion}.12-gke.100`, currentNodeCount: 9 }
+    return { name: 'operation-1', operationType: 'CREATE_CLUSTER', status: 'RUNNING', zone: 'europe-west1', targetLink: `https://container.googleapis.com/v1/projects/${NUMBER}/locations/europe-west1/clusters/${cluster.name}` }
+  }],
+]
+
 const PLAYED: [RegExp, Play][] = [
+  ...GKE,
   [/^GET \/v1\/projects\/my-project$/, () => ({ projectId: PROJECT, projectNumber: NUMBER, lifecycleState: 'ACTIVE' })],
   [/^POST \/v1\/projects\/my-project:getIamPolicy$/, ({ policy }) => policy],
   [/^POST \/v1\/projects\/my-project:setIamPolicy$/, ({ policy }, sent) => Object.assign(policy, sent['policy'])],

@@ -8,13 +8,14 @@ import type { Dns } from '../lib/cloud/dns.ts'
 import { contextHasNamespace } from '../lib/cluster/context.ts'
 import { done, minutes, step, verifyStep } from '../lib/effect.ts'
 import { flag, optional, text } from '../lib/inputs.ts'
-import { permissionsAllow } from '../lib/preflight.ts'
+import { SERVER_VERSION } from '../lib/cluster/sizing.ts'
+import { kotsFits, permissionsAllow } from '../lib/preflight.ts'
 import { runbook } from '../lib/runbook.ts'
 import { frontendRuns, haveNames, loginIsSeen, namesByHand, namesLeadThere, somebodyHasLoggedIn, statusAnswers } from '../lib/server/arrival.ts'
 import { addresses, FRONT, hasAddress } from '../lib/server/balancers.ts'
 import { certificateLooks } from '../lib/server/certificates.ts'
 import { byHand, deployedOtherwise, haveConfig, savedAs } from '../lib/server/config.ts'
-import { consoleAnswers, haveConsole, havePassword, licenseFits, namespaceIsFree, pluginInstalls, proxyFits } from '../lib/server/kots-install.ts'
+import { consoleAnswers, haveConsole, havePassword, licenseFits, namespaceIsFree, proxyFits } from '../lib/server/kots-install.ts'
 import { adminConsole, kotsReaches, serverVersion } from '../lib/server/kots.ts'
 import { haveBalancersUnproxied } from '../lib/server/no-proxy.ts'
 import { addressIsFinal, fieldInputs, fieldsOf, filesAreThere, mustGoTogether, pairOf } from '../lib/server/phase-two.ts'
@@ -22,6 +23,7 @@ import { addressIsFinal, fieldInputs, fieldsOf, filesAreThere, mustGoTogether, p
 const inputs = {
   license: text('file', 'licence that CircleCI sent', { env: 'LICENSE_FILE', otherwise: 'license.yaml' }),
   password: text('file', 'file of the admin console\'s password; a new one is made where there is none', { env: 'KOTS_PASSWORD_FILE', otherwise: 'kots-password' }),
+  serverVersion: SERVER_VERSION,
   ...fieldInputs(),
   dns: { ...text('route53|google|by-hand', 'where the zone of the domain is', { env: 'TLS_DNS', otherwise: 'by-hand', pattern: /^(route53|google|by-hand)$/, looks: 'route53, google or by-hand' }), choices: ['route53', 'google', 'by-hand'] },
   project: { ...optional('id', 'google: project of the zone'), env: 'CLOUDSDK_CORE_PROJECT' },
@@ -46,7 +48,7 @@ export default runbook(import.meta, {
   ],
   preflight: (values) => [
     permissionsAllow([{ verbs: ['*'], resource: '*', group: '*', clusterWide: true }], 'default'),
-    pluginInstalls(), namespaceIsFree(), licenseFits(values.license, clock.now()),
+    kotsFits(values.serverVersion), namespaceIsFree(), licenseFits(values.license, clock.now()),
     filesAreThere(values), ...certificateLooks(pairOf(values)),
     proxyFits({ http: values.httpProxy, https: values.httpsProxy, none: values.noProxy }),
     addressIsFinal(() => deployedOtherwise({ domain: values.domain, ...(values.enterprise ? { enterpriseDomain: values.enterprise } : {}) })),

@@ -5,12 +5,14 @@
  */
 import { certbotIsThere, credentialsAreOurs, folderOf, haveCertificate, haveRenewed, liveIn, termsAreAgreed, wasOrdered, zoneIsThere } from '../lib/server/certbot.ts'
 import type { Dns } from '../lib/cloud/dns.ts'
-import { certificateChecks, certificateFacts, certificateLooks, ways } from '../lib/server/certificates.ts'
+import { certificateChecks, certificateFacts, certificateLooks } from '../lib/server/certificates.ts'
 import { step, verifyStep } from '../lib/effect.ts'
 import { EXIT, fail } from '../lib/fail.ts'
 import { findings } from '../lib/findings.ts'
 import { domainName, flag, optional, text } from '../lib/inputs.ts'
 import { runbooks, verb } from '../lib/runbook.ts'
+import { configuredWay, ways } from '../lib/server/tls-way.ts'
+import { clusterIsThere } from '../lib/cluster/readiness.ts'
 
 const guide = 'CircleCI server 3.3.0 installation guide, "Frontend TLS certificates"'
 const domain = domainName('domain of the installation; the certificate covers app.DOMAIN too')
@@ -87,7 +89,7 @@ export default runbooks(import.meta, {
       purpose: 'check a certificate and its key before they go into the admin console',
       guide,
       when: 'Before a certificate of your own goes into the Config screen, and when browsers or runners complain of it.',
-      cluster: false,
+      cluster: 'perhaps',
       inputs: {
         domain,
         certificate: text('file', 'the certificate with its intermediates', { env: 'TLS_CERTIFICATE', otherwise: 'fullchain.pem' }),
@@ -95,9 +97,10 @@ export default runbooks(import.meta, {
       },
       examples: ['--domain circleci.example.com --certificate fullchain.pem --key privkey.pem', '--domain circleci.example.com --rehearse --scenario certificate-expires'],
       preflight: () => [],
-      report: async (pair) => {
-        const report = await findings(certificateLooks(pair), `Certificate of ${pair.domain}`)
-        return { ...report, text: [report.text, ...ways(pair, report.code === 0)].join('\n') }
+      report: async (pair, { way }) => {
+        const { there } = await clusterIsThere(way, '')
+        const [report, configured] = [await findings(certificateLooks(pair), `Certificate of ${pair.domain}`), there ? await configuredWay() : undefined]
+        return { ...report, text: [report.text, ...ways(pair, report.code === 0, configured)].join('\n'), data: { ...report.data, ...(configured ? { configured } : {}) } }
       },
     }),
   ],

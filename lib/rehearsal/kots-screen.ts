@@ -9,6 +9,8 @@ const LABELS: Record<string, [string, string, Record<string, string>?]> = {
   domain_name: ['Frontend', 'CircleCI Domain Name'],
   frontend_tls_key: ['Frontend', 'Frontend TLS Private Key'],
   frontend_tls_crt: ['Frontend', 'Frontend TLS Certificate'],
+  letsencrypt_enabled: ['Frontend', 'Let\'s Encrypt'],
+  acm_enabled: ['Frontend', 'ACM'],
   signing_keyset: ['Encryption', 'Artifact Signing Key'],
   encryption_keyset: ['Encryption', 'Encryption Signing Key'],
   github_type: ['GitHub', 'Github Type', { github_type_cloud: 'Cloud', github_type_enterprise: 'Enterprise (on premises)' }],
@@ -37,9 +39,9 @@ const LABELS: Record<string, [string, string, Record<string, string>?]> = {
 
 const SECRET = /key$|secret|token/
 /** Items that an installation of some age has no values of. */
-export const moreItems: Item[] = ['frontend_tls_key', 'frontend_tls_crt', 'github_enterprise_domain', 'github_enterprise_token', 'http_proxy', 'https_proxy', 'no_proxy',
+export const moreItems: Item[] = [...['letsencrypt_enabled', 'acm_enabled'].map((name): Item => ({ name, type: 'bool', default: '0' })), ...['frontend_tls_key', 'frontend_tls_crt', 'github_enterprise_domain', 'github_enterprise_token', 'http_proxy', 'https_proxy', 'no_proxy',
   'storage_s3_endpoint', 'storage_s3_expiry', 'storage_s3_access_key', 'storage_s3_secret_key', 'storage_s3_role', 'storage_gcs_bucket', 'storage_gcs_expiry', 'storage_gcs_key', 'storage_gcs_account']
-  .map((name) => ({ name, type: SECRET.test(name) ? 'password' : 'text' }))
+  .map((name): Item => ({ name, type: SECRET.test(name) ? 'password' : 'text' }))]
 
 /** What has to be filled in before a deploy. */
 const REQUIRED = ['domain_name', 'frontend_tls_key', 'frontend_tls_crt', 'signing_keyset', 'encryption_keyset', 'github_client_id', 'github_client_secret']

@@ -208,17 +208,3 @@ export const certificateChecks = ({ certificate, key, domain }: Pair): Check[] =
     ...each,
   ]
 }
-
-/** The four ways in which the frontend speaks HTTPS, and what each wants of the Config screen. */
-export const ways = ({ certificate, key }: Pair, possible: boolean): string[] => [
-  '', 'In the admin console, under Config, Frontend, it is one of these:',
-  `  own            ${possible ? 'possible with these files' : 'not with these files, before what is marked ✗ is mended'}:`,
-  `                   Frontend TLS Certificate   all of ${certificate}`,
-  `                   Frontend TLS Private Key   ${key}`,
-  '  Let\'s Encrypt  the box in place of both; not where load balancers are private',
-  '  ACM            on AWS, from server 3.4 on: the box and the ARN. Once deployed, a',
-  '                 change of it makes a new load balancer, which DNS has to follow',
-  '  none           the box that turns TLS off; whatever stands in front has to speak',
-  '                 HTTPS, for the site is reached over HTTPS in any case',
-  'With none of them the installation signs one itself: browsers warn of it.',
-]

@@ -102,6 +102,12 @@ const holds = async ({ noProxy: _secondPass, ...filled }: Filled): Promise<strin
   return wanted.every((text) => there.has(text)) ? 'each value stands in the deployed configuration' : undefined
 }
 
+/** What a field holds in the version that is deployed or on its way. It may be a secret. */
+export const heldBy = async (name: FieldName): Promise<string | undefined> => {
+  const [item, items] = [itemFor(CONFIG[name], await screen()), await itemsInForce()]
+  return item && typeof items !== 'string' ? valueOf(items.find(({ key }) => key === item.name)) : undefined
+}
+
 /** Labels of the fields that the deployed version holds otherwise than they are given here. */
 export const deployedOtherwise = async (filled: Filled): Promise<string[]> => {
   if (!await appIsThere() || !(await kotsVersions())?.some(({ status }) => status === 'deployed')) return []

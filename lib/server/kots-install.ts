@@ -9,7 +9,7 @@ import { cluster } from '../cluster/kubernetes.ts'
 import { kubectl, list, read, ref } from '../cluster/objects.ts'
 import { line, quote } from '../shell.ts'
 import { runTool } from '../tools.ts'
-import { adminConsole, appIsThere, consoleRuns, isOlder, kots, kotsCli, kotsTrouble, SLUG } from './kots.ts'
+import { adminConsole, appIsThere, consoleRuns, kots, SLUG } from './kots.ts'
 import { troublesOfPods } from './pods.ts'
 
 /** Through which proxy the installation goes out; nothing where there is none. */
@@ -63,14 +63,6 @@ export const consoleAnswers = (): Check[] => [
     hint: async () => `Upload the licence in the admin console, which says what is wrong with it: ${adminConsole()}`,
   },
 ]
-
-/** The plugin that installs is there, and new enough for the server. Guide: 1.47.3; for server 3.4 1.65.0. */
-export const pluginInstalls = () => preflight('kots', 'kubectl has its plugin kots, 1.47.3 or newer', async () => {
-  const [version, get] = [await kotsCli(), 'Install 1.65.0: curl https://kots.io/install/1.65.0 | bash (without a version the newest comes, which may not fit)']
-  if (!version) return bad(await kotsTrouble() ?? 'kubectl has no plugin kots', get)
-  if (isOlder(version, '1.47.3')) return bad(`KOTS ${version}: the server wants 1.47.3 at least`, get)
-  return isOlder(version, '1.59.0') ? warning(`KOTS ${version} cannot show its configuration (1.59 and newer can): the Config screen is filled in by hand`, get) : ok(`KOTS ${version}`)
-})
 
 /** The licence is one of Replicated, for this application, and has not expired. `there` is whether there is a cluster yet. */
 export const licenseFits = (file: string, now: number, there = true) => preflight('license', 'the licence is there, is one of CircleCI server, and has not expired', async () => {

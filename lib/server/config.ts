@@ -11,7 +11,7 @@ import { fail } from '../fail.ts'
 import { placeOf, readSecret } from '../files.ts'
 import { runTool } from '../tools.ts'
 import { CONFIG, type Field, type FieldName } from './config-screen.ts'
-import { adminConsole, appIsThere, configYaml, inForce, itemsInForce, kots, kotsVersions, SLUG, valueOf } from './kots.ts'
+import { adminConsole, appIsThere, configYaml, inForce, itemsInForce, kots, kotsVersions, mustBeNewest, SLUG, valueOf } from './kots.ts'
 import { askConsole } from './kotsadm.ts'
 
 /** What goes into a field: a text, or what a file holds, whole or behind the beginning of a line. */
@@ -144,21 +144,26 @@ const whole = (all: Ready[]): Pipe => ({
 
 const WORDS = () => kots('set', 'config', SLUG, '--config-file', '/dev/stdin', '--deploy')
 
-/** `risk` is what nobody can change any more once it is deployed. */
-export interface Configuration { filled: Filled; risk: string }
+/** `risk` is what nobody can change any more once it is deployed, before the first deploy. */
+export interface Configuration { filled: Filled; risk?: string }
 
-/** All fields hold their values, in the version that is deployed or on its way. */
+/**
+ * All fields hold their values, in the version that is deployed or on its way. It builds on the newest version, and takes
+ * along what else was saved: after the first deploy it holds for that version of the plan, and for no later one.
+ */
 export const haveConfig = async ({ filled, risk }: Configuration): Promise<Done | Effect[]> => {
   const running = await appIsThere()
   const why = running ? await holds(filled) : undefined
   if (why) return done(why)
   const all = running ? await placed(filled) : undefined
   if (running && (!all || typeof await itemsInForce() === 'string')) return []
+  const newest = risk ? undefined : (await kotsVersions())?.[0]?.sequence
   return [{
-    id: 'kots set config', again: 'mint', danger: risk, final: 'This cannot be changed later',
+    id: `kots set ${risk ? 'config' : labels(filled).join(', ')}`, again: 'mint', ...(risk ? { danger: risk, final: 'This cannot be changed later' } : {}), ...(newest === undefined ? {} : { subject: `version ${newest}` }),
     command: { words: WORDS(), stdin: all ? whole(all) : { say: 'the configuration, filled in', commands: [kots('get', 'config', '--appslug', SLUG)], read: async () => '' } },
     ...(all ? {} : { onlyInCall: `The runbook fills in, once KOTS tells their keys: ${labels(filled).join(', ')}.` }),
     call: async () => {
+      if (newest !== undefined) await mustBeNewest(newest)
       const now = await placed(filled)
       if (!now) throw fail('KOTS does not tell the keys of all fields.', 'Repeat the same line: it lists what to fill in by hand.')
       return runTool(WORDS(), `Look at the admin console, Config: ${adminConsole()}. What it lacks is marked there.`, minutes(10), { stdin: await whole(now).read() })

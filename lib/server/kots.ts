@@ -156,6 +156,14 @@ export const changedItems = async (sequence: number): Promise<string[] | undefin
   return now.filter(({ key, value }) => before.get(key) !== value).map(({ key }) => key)
 }
 
+/** Throws where somebody saved another version since the plan was made: a deploy would take it along. */
+export const mustBeNewest = async (sequence: number): Promise<void> => {
+  const now = (await readVersions())?.[0]
+  if (!now || now.sequence === sequence) return
+  throw fail(`Somebody saved version ${now.sequence} (${now.versionLabel}) in KOTS just now, and this would have deployed it too.`,
+    'Nothing was sent to KOTS. Repeat the same line; it looks at that version, and asks.', { code: EXIT.stale })
+}
+
 /**
  * Saves items and deploys the newest version with them. Each call makes one more version, and takes along
  * whatever else was saved before and never deployed (`set config` builds on the newest version): it holds for the
@@ -168,11 +176,7 @@ export const setAndDeploy = (values: Record<string, string>, newest?: number): E
     ...(newest === undefined ? {} : { subject: `version ${newest}`, onlyInCall: `The runbook sends it only while version ${newest} is the newest one.` }),
     command: { words },
     call: async () => {
-      const now = newest === undefined ? undefined : (await readVersions())?.[0]
-      if (now && now.sequence !== newest) {
-        throw fail(`Somebody saved version ${now.sequence} (${now.versionLabel}) in KOTS just now, and this would have deployed it too.`,
-          'Nothing was sent to KOTS. Repeat the same line; it looks at that version, and asks.', { code: EXIT.stale })
-      }
+      if (newest !== undefined) await mustBeNewest(newest)
       return runTool(words, `Look at the admin console: ${adminConsole()}. Where it said “failed to create new config”, an item was never saved: press Save config there once.`, minutes(10))
     },
     preview: async () => {

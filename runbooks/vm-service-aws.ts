@@ -13,14 +13,13 @@ import { groupFacts, groupIn, groupIsOurs, haveGroup, haveRules, onGroup, toldGr
 import { clientsSubnetsAreThere, networkIsTold, networkOf, rangesOf, subnetsAreOfOneZone, subnetsInput, vpcOf } from '../lib/cloud/vpc.ts'
 import { cluster } from '../lib/cluster/kubernetes.ts'
 import { readSecret } from '../lib/files.ts'
-import { done, minutes, step, verifyStep } from '../lib/effect.ts'
+import { done, step, verifyStep } from '../lib/effect.ts'
 import { text, type Values } from '../lib/inputs.ts'
-import { nothingElseIsUndeployed, permissionsAllow } from '../lib/preflight.ts'
 import { runbook } from '../lib/runbook.ts'
 import { addressOf, hasAddress, serviceIsThere } from '../lib/server/balancers.ts'
 import type { FieldName } from '../lib/server/config-screen.ts'
-import { byHand, FOR_CONFIG, haveConfig, heldBy, isOneOf, savedAs, type Filled } from '../lib/server/config.ts'
-import { adminConsole, kotsReaches } from '../lib/server/kots.ts'
+import { heldBy, type Filled } from '../lib/server/config.ts'
+import { configure, mayConfigure } from '../lib/server/phase-three.ts'
 import { AFTERWARDS, FOR_JOBS, given, NAME, portIsUsual, prescaledIsMeant, SSH_OF_JOBS, vmFields, vmInputs } from '../lib/server/vm-service.ts'
 
 /** Of user and policy: the same as the mark that VM service puts on what it makes. */
@@ -95,8 +94,7 @@ export default runbook(import.meta, {
       accountAnswers(aws), networkIsTold(vpc), subnetsAreOfOneZone(vpc, subnets), clientsSubnetsAreThere(vpc, nomadSubnets), imagesAreThere(aws, linuxAmi, windowsAmi), groupIsOurs(group, rules),
       ...(role ? [roleTrusts(aws, role, `system:serviceaccount:${cluster().namespace}:${NAME}`, 'VM service')]
         : [userIsOurs(aws, user, 'VM service\'s'), policyFits(aws, user, USER, vmPolicy(region, vpcArn(region, '000000000000', 'vpc-00000000000000000'), 'sg-00000000000000000')), fileIsOurs(aws, credentials, user)]),
-      permissionsAllow(FOR_CONFIG), serviceIsThere(NAME), portIsUsual(), prescaledIsMeant(values),
-      nothingElseIsUndeployed(isOneOf(FIELDS)),
+      serviceIsThere(NAME), portIsUsual(), prescaledIsMeant(values), ...mayConfigure(FIELDS),
     ]
   },
   outcome: ({ region }) => `VM service may make VMs in ${region}, for machine and remote Docker jobs`,
@@ -123,11 +121,7 @@ export default runbook(import.meta, {
       step('key', 'Make an access key, into the credentials file', unlessRole(async () => haveKey(aws, user, { file: credentials, cluster: { key: await heldBy('vmAccessKey') } })), {
         back: `An access key that was never used and is not in ${credentials} is deleted when the same line runs again.`,
       }),
-      step('configure', 'Fill in the Config screen, and deploy', async () => haveConfig({ filled: await fieldsOf(values) }), {
-        manual: { say: async () => byHand(await fieldsOf(values)), within: minutes(120) },
-        verify: async () => kotsReaches((status) => status === 'deployed', 'KOTS has deployed it', await savedAs(await fieldsOf(values))),
-        back: `Nothing is lost by another deploy: ${adminConsole()}, Version History.`,
-      }),
+      configure(() => fieldsOf(values)),
     ]
   },
 })

@@ -7,19 +7,18 @@ import { amiInput, imagesAreThere } from '../lib/cloud/amis.ts'
 import { accountAnswers, accountOf, awsIn, PROFILE, regionInput, roleInput, roleTrusts } from '../lib/cloud/aws.ts'
 import { ranges } from '../lib/cloud/cidr.ts'
 import { havePolicy, policyFits } from '../lib/cloud/grants.ts'
-import { fileIsOurs, haveKey, haveUser, isKeyOf, keyIdIn, userFacts, userIsOurs } from '../lib/cloud/iam.ts'
+import { fileIsOurs, haveKey, haveUser, userFacts, userIsOurs } from '../lib/cloud/iam.ts'
 import { vmPolicy, vpcArn } from '../lib/cloud/policies.ts'
 import { groupFacts, groupIn, groupIsOurs, haveGroup, haveRules, onGroup, toldGroup } from '../lib/cloud/security-groups.ts'
 import { clientsSubnetsAreThere, networkIsTold, networkOf, rangesOf, subnetsAreOfOneZone, subnetsInput, vpcOf } from '../lib/cloud/vpc.ts'
 import { cluster } from '../lib/cluster/kubernetes.ts'
-import { readSecret } from '../lib/files.ts'
 import { done, step, verifyStep } from '../lib/effect.ts'
 import { text, type Values } from '../lib/inputs.ts'
 import { runbook } from '../lib/runbook.ts'
 import { addressOf, hasAddress, serviceIsThere } from '../lib/server/balancers.ts'
 import type { FieldName } from '../lib/server/config-screen.ts'
 import { heldBy, type Filled } from '../lib/server/config.ts'
-import { configure, mayConfigure } from '../lib/server/phase-three.ts'
+import { configure, keyFields, mayConfigure } from '../lib/server/phase-three.ts'
 import { AFTERWARDS, FOR_JOBS, given, NAME, portIsUsual, prescaledIsMeant, SSH_OF_JOBS, vmFields, vmInputs } from '../lib/server/vm-service.ts'
 
 /** Of user and policy: the same as the mark that VM service puts on what it makes. */
@@ -55,14 +54,6 @@ const inAws = ({ region, profile, cluster, securityGroup, nomadSubnets, usersCid
   }
 }
 
-/** Key and secret as the file has them; where the screen has another key of the user that holds, that one stays. */
-const keyFields = async (values: Given): Promise<Filled> => {
-  const { user, credentials: file } = values
-  const deployed = await heldBy('vmAccessKey')
-  if (deployed && deployed !== keyIdIn(readSecret(file)) && await isKeyOf(inAws(values).aws, user, deployed)) return { vmAccessKey: deployed }
-  return { vmAccessKey: { file, after: 'aws_access_key_id=', later: true }, vmSecretKey: { file, after: 'aws_secret_access_key=', later: true } }
-}
-
 const FIELDS: FieldName[] = [
   'vmProvider', 'vmBalancer', 'vmPublic', 'vmRegion', 'vmLinuxAmi', 'vmWindowsAmi', 'vmSubnets', 'vmGroup', 'vmAuthentication', 'vmRole', 'vmAccessKey', 'vmSecretKey',
   'vmPrescaledDocker', 'vmPrescaledMachine', 'vmPrescaledWindows',
@@ -71,7 +62,7 @@ const FIELDS: FieldName[] = [
 const fieldsOf = async (values: Given): Promise<Filled> => ({
   ...vmFields(values), vmProvider: 'AWS EC2', vmRegion: values.region, ...given({ vmLinuxAmi: values.linuxAmi, vmWindowsAmi: values.windowsAmi }),
   vmSubnets: values.subnets.join(','), vmGroup: await toldGroup(inAws(values).group),
-  ...(values.role ? { vmAuthentication: 'IAM role', vmRole: values.role } : { vmAuthentication: 'IAM Keys', ...await keyFields(values) }),
+  ...(values.role ? { vmAuthentication: 'IAM role', vmRole: values.role } : { vmAuthentication: 'IAM Keys', ...await keyFields(inAws(values).aws, values.user, values.credentials, 'vmAccessKey', 'vmSecretKey') }),
 })
 
 export default runbook(import.meta, {

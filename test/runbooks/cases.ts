@@ -78,6 +78,8 @@ export const CASES: Case[] = [
     meanwhile: ({ gke, time }) => { if (gke) Object.assign(gke, { enabled: true, clusters: { 'circleci-server': { created: time - 3_600_000, region: 'europe-west1', version: '1.22.15-gke.100', nodes: 9, type: 'n1-standard-4' } } }) },
   },
   { runbook: 'output-processor', args: ['--replicas', '3'], unasked: true, meanwhile: saveElse },
+  { runbook: 'nomad-autoscaler', args: ['--provider', 'aws', '--region', 'us-east-1', '--group', 'server_circleci_nomad_clients_asg'], unasked: true, meanwhile: saveElse },
+  { runbook: 'nomad-autoscaler', args: ['--provider', 'gcp', '--project', 'my-project', '--location', 'us-east1-b', '--group', 'nomad-group'], unasked: true, meanwhile: saveElse },
   { runbook: 'vm-service-aws', args: VM_AWS, scenario: 'on-eks', unasked: true, meanwhile: saveElse, also: (world) => named('on-eks').apply(world) },
   { runbook: 'expand-pvc', args: ['--db', 'mongodb', '--size', '10Gi'], meanwhile: (world) => rename(world, 'statefulsets/circleci-server/mongodb') },
   { runbook: 'velero-aws', args: ['--bucket', 'my-backups', '--region', 'us-east-1'], scenario: 'no-velero', unasked: true, meanwhile: ({ aws }) => { aws.users['velero'] = { tags: [MARK], policies: {}, keys: [{ id: 'AKIALOST', created: '' }], created: '' } } },

@@ -14,8 +14,12 @@ const flat = (text: string) => text.replaceAll(/ \\\n/g, ' ').replaceAll(/\s+/g,
 
 describe('status', () => {
   type Parts = { name: string; state: { is: string; open?: string[]; steps?: number; why?: string } }[]
-  const begun = (change?: (world: World) => void): Stage => {
-    const world = stage('all-well', change)
+  /** A cluster, and nothing that a part has made. */
+  const begun = (change: (world: World) => void = () => {}): Stage => {
+    const world = stage('no-server', (one) => {
+      Object.assign(one, { prepared: false, tls: { zone: 'route53' } })
+      change(one)
+    })
     writeFileSync(join(world.state, '.env'), VALUES)
     return world
   }
@@ -43,8 +47,8 @@ describe('status', () => {
   })
 
   test('what cannot be asked is unknown, and the others are told', async () => {
-    const { code, of } = await stateIn(begun((world) => { world.fault = { request: 's3.HeadBucket', what: 403 } }))
-    expect([code, of('object-storage-aws')?.is, of('gen-keysets make')?.is]).toEqual([0, expect.stringMatching(/todo|unknown/), 'todo'])
+    const { code, of } = await stateIn(begun(({ rules }) => { rules.noCredentials = true }))
+    expect([code, of('create-eks')?.is, of('gen-keysets make')?.is]).toEqual([1, 'unknown', 'todo'])
     const world = begun()
     writeFileSync(join(world.state, '.env'), VALUES.replace('us-east-1', 'us-east'))
     expect((await stateIn(world)).of('object-storage-aws')).toMatchObject({ is: 'unknown', why: expect.stringContaining('AWS_REGION') })
@@ -66,7 +70,7 @@ describe('status', () => {
     })
     expect([status, flat(stdout)]).toEqual([1, expect.stringContaining('? object-storage-aws unknown: AWS does not accept the credentials')])
     expect(flat(stdout)).toContain('• github-oauth-app to do, once there is GITHUB_CLIENT_ID, GITHUB_CLIENT_SECRET')
-    expect(flat(stdout)).toContain('The next one: npx tsx runbooks/object-storage-aws.ts All that are left, in this order: make install-aws')
+    expect(flat(stdout)).toContain('The next one: npx tsx runbooks/create-eks.ts All that are left, in this order: make install-aws')
   })
 })
 

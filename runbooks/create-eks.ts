@@ -17,7 +17,7 @@ import { count, text } from '../lib/inputs.ts'
 import { toolsAreThere } from '../lib/required.ts'
 import { runbook } from '../lib/runbook.ts'
 import { shapeIsEnough } from '../lib/cluster/sizing.ts'
-import { KUBERNETES_VERSION, kubernetesFits, minorOf, SERVER_RELEASE, versionFor } from '../lib/cluster/versions.ts'
+import { KUBERNETES_VERSION, kubernetesFits, minorOf, SERVER_VERSION, versionFor } from '../lib/cluster/versions.ts'
 
 const inputs = {
   name: text('name', 'name of the cluster', { env: 'CLUSTER_NAME', otherwise: 'circleci-server', pattern: /^[A-Za-z][A-Za-z0-9-]{0,99}$/, looks: 'letters, digits and dashes: circleci-server' }),
@@ -25,7 +25,7 @@ const inputs = {
   profile: PROFILE,
   nodes: count('number of nodes', { otherwise: 4, env: 'EKS_NODES' }),
   nodeType: text('type', 'type of the nodes in EC2', { env: 'EKS_NODE_TYPE', otherwise: 'm5.xlarge', pattern: /^[a-z][a-z0-9-]*\.[a-z0-9-]+$/, looks: 'a type of EC2: m5.xlarge' }),
-  release: SERVER_RELEASE,
+  serverVersion: SERVER_VERSION,
   kubernetesVersion: KUBERNETES_VERSION,
 }
 
@@ -42,10 +42,10 @@ export default runbook(import.meta, {
     '--region us-east-1 --nodes 3 --node-type m5.8xlarge',
     '--region us-east-1 --rehearse',
   ],
-  preflight: ({ name, region, profile, nodes, nodeType, release, kubernetesVersion }) => {
+  preflight: ({ name, region, profile, nodes, nodeType, serverVersion, kubernetesVersion }) => {
     const eks = eksIn(awsIn(region, profile), name)
     return [
-      accountAnswers(eks.aws), iamAllows(eks.aws, RIGHTS, 'make a cluster'), toolsAreThere(['eksctl', 'aws', 'kubectl']), nameIsOursOrFree(eks), kubernetesFits(eks.offer, release, kubernetesVersion),
+      accountAnswers(eks.aws), iamAllows(eks.aws, RIGHTS, 'make a cluster'), toolsAreThere(['eksctl', 'aws', 'kubectl']), nameIsOursOrFree(eks), kubernetesFits(eks.offer, serverVersion, kubernetesVersion),
       shapeIsEnough(() => shapeOf(eks, nodes, nodeType), 'Name other nodes with --nodes and --node-type: 4 of m5.xlarge, or for 500 daily users and more 3 of m5.8xlarge.'),
     ]
   },
@@ -60,9 +60,9 @@ export default runbook(import.meta, {
     'It costs from now on. To be rid of it, with all that is in it: eksctl delete cluster --name NAME --region REGION --wait',
     'The API server of the cluster is open to the internet, behind its credentials; eksctl utils update-cluster-vpc-config limits that.',
   ],
-  steps: ({ name, region, profile, nodes, nodeType, release, kubernetesVersion }) => {
+  steps: ({ name, region, profile, nodes, nodeType, serverVersion, kubernetesVersion }) => {
     const eks = eksIn(awsIn(region, profile), name)
-    const wanted = async () => ({ name, nodes, type: nodeType, group: GROUP, version: await versionFor(eks.offer, release, kubernetesVersion) })
+    const wanted = async () => ({ name, nodes, type: nodeType, group: GROUP, version: await versionFor(eks.offer, serverVersion, kubernetesVersion) })
     const config = oncePerLook(async () => dryRun(region, await wanted()))
     const addons = (names: string[]) => ({ todo: () => forEach(names, (addon) => haveAddon(eks, addon)), verify: async () => names.map((addon) => addonIsActive(eks, addon)) })
     // eksctl makes these with the control plane; a run that was cut off may not have come so far.

@@ -13,7 +13,7 @@ import { count, text } from '../lib/inputs.ts'
 import { toolsAreThere } from '../lib/required.ts'
 import { runbook } from '../lib/runbook.ts'
 import { shapeIsEnough } from '../lib/cluster/sizing.ts'
-import { KUBERNETES_VERSION, kubernetesFits, SERVER_RELEASE, versionFor } from '../lib/cluster/versions.ts'
+import { KUBERNETES_VERSION, kubernetesFits, SERVER_VERSION, versionFor } from '../lib/cluster/versions.ts'
 
 const inputs = {
   name: text('name', 'name of the cluster', { env: 'CLUSTER_NAME', otherwise: 'circleci-server', pattern: /^[a-z]([a-z0-9-]{0,38}[a-z0-9])?$/, looks: 'up to 40 lower-case letters, digits and dashes: circleci-server' }),
@@ -21,7 +21,7 @@ const inputs = {
   region: text('name', 'region of the cluster', { env: 'GKE_REGION', pattern: /^[a-z]+-[a-z]+\d+$/, looks: 'a region, not one of its zones: europe-west1' }),
   nodesPerZone: count('number of nodes in each zone of the region, of which there are three', { otherwise: 3, env: 'GKE_NODES_PER_ZONE' }),
   machineType: text('type', 'type of the nodes', { env: 'GKE_MACHINE_TYPE', otherwise: 'n1-standard-4', pattern: /^[a-z]\d[a-z]?-[a-z]+-\d+$/, looks: 'a type of Google\'s: n1-standard-4' }),
-  release: SERVER_RELEASE,
+  serverVersion: SERVER_VERSION,
   kubernetesVersion: KUBERNETES_VERSION,
 }
 
@@ -38,10 +38,10 @@ export default runbook(import.meta, {
     '--project my-project --region europe-west1 --nodes-per-zone 2 --machine-type n1-standard-16',
     '--project my-project --region europe-west1 --rehearse',
   ],
-  preflight: ({ name, project, region, nodesPerZone, machineType, release, kubernetesVersion }) => {
+  preflight: ({ name, project, region, nodesPerZone, machineType, serverVersion, kubernetesVersion }) => {
     const gke = gkeIn(gcpIn(project), region, name)
     return [
-      projectAnswers(gke.gcp), toolsAreThere(['kubectl'], { plugin: true }), nameIsForUs(gke), kubernetesFits(gke.offer, release, kubernetesVersion),
+      projectAnswers(gke.gcp), toolsAreThere(['kubectl'], { plugin: true }), nameIsForUs(gke), kubernetesFits(gke.offer, serverVersion, kubernetesVersion),
       shapeIsEnough(async () => shapeOf(nodesPerZone, machineType), 'Name other nodes with --nodes-per-zone and --machine-type: 3 of n1-standard-4, or for 500 daily users and more 2 of n1-standard-16.'),
     ]
   },
@@ -59,9 +59,9 @@ export default runbook(import.meta, {
     'It costs from now on. To be rid of it, with all that is in it: gcloud container clusters delete NAME --region=REGION --project=PROJECT',
     'Its Kubernetes stays where it is as long as Google offers it; then it is upgraded all the same. Service accounts and their keys are made by object-storage-gcp and velero-gcp.',
   ],
-  steps: ({ name, project, region, nodesPerZone, machineType, release, kubernetesVersion }) => {
+  steps: ({ name, project, region, nodesPerZone, machineType, serverVersion, kubernetesVersion }) => {
     const gke = gkeIn(gcpIn(project), region, name)
-    const wanted = async () => ({ nodesPerZone, type: machineType, version: await versionFor(gke.offer, release, kubernetesVersion) })
+    const wanted = async () => ({ nodesPerZone, type: machineType, version: await versionFor(gke.offer, serverVersion, kubernetesVersion) })
     const account = 'kubectl create clusterrolebinding circleci-server-admin --clusterrole=cluster-admin --user="$(gcloud config get-value account)"'
     return [
       step('api', 'Enable the API of GKE', () => haveApi(gke), { verify: async () => [apiIsOn(gke)] }),

@@ -17,8 +17,8 @@ const SUPPORTED: [before: string, Range][] = [
   ['3.5.0', { oldest: 16, newest: 23 }],
 ]
 
-export const SERVER_RELEASE = text('release', 'release of the server that will be installed', {
-  env: 'CIRCLECI_RELEASE', otherwise: '3.4.0', pattern: /^3\.[0-4]\.\d+$/, looks: 'a release of server 3: 3.4.0',
+export const SERVER_VERSION = text('release', 'release of the server that will be installed', {
+  env: 'SERVER_VERSION', otherwise: '3.4.0', pattern: /^3\.[0-4]\.\d+$/, looks: 'a release of server 3: 3.4.0',
 })
 export const KUBERNETES_VERSION = {
   ...optional('version', 'Kubernetes of a new cluster; otherwise the newest that the release supports', /^1\.\d{2}$/, 'a minor version: 1.23'), env: 'KUBERNETES_VERSION',

@@ -69,7 +69,7 @@ export const CASES: Case[] = [
   },
   {
     runbook: 'create-gke', local: true, args: ['--project', 'my-project', '--region', 'europe-west1'], unasked: true,
-    meanwhile: ({ gke, time }) => { if (gke) Object.assign(gke, { enabled: true, clusters: { 'circleci-server': { created: time - 3_600_000, region: 'europe-west1', version: '1.22.15-gke.100', nodes: 9, type: 'n1-standard-4' } } }) },
+    meanwhile: ({ gke }) => { if (gke) Object.assign(gke, { enabled: true, offered: ['1.22.15-gke.100'] }) },
   },
   { runbook: 'expand-pvc', args: ['--db', 'mongodb', '--size', '10Gi'], meanwhile: (world) => rename(world, 'statefulsets/circleci-server/mongodb') },
   { runbook: 'velero-aws', args: ['--bucket', 'my-backups', '--region', 'us-east-1'], scenario: 'no-velero', unasked: true, meanwhile: ({ aws }) => { aws.users['velero'] = { tags: [MARK], policies: {}, keys: [{ id: 'AKIALOST', created: '' }], created: '' } } },

@@ -9,6 +9,7 @@ import { oncePerLook } from '../door.ts'
 import { done, minutes } from '../effect.ts'
 import { fail } from '../fail.ts'
 import { placeOf, readSecret } from '../files.ts'
+import { quote } from '../shell.ts'
 import { runTool } from '../tools.ts'
 import { CONFIG, type Field, type FieldName } from './config-screen.ts'
 import { adminConsole, appIsThere, configYaml, inForce, itemsInForce, kots, kotsVersions, mustBeNewest, SLUG, valueOf } from './kots.ts'
@@ -18,12 +19,12 @@ import { askConsole } from './kotsadm.ts'
 export type Value = string | { file: string; after?: string }
 export type Filled = Partial<Record<FieldName, Value>>
 
-/** The text itself. It may be a secret. Throws where the file does not hold it. */
-const textOf = (value: Value): string => {
+/** The text itself, as it is or without the space around it. It may be a secret. Throws where the file does not hold it. */
+const textOf = (value: Value, asItIs = false): string => {
   if (typeof value === 'string') return value
   const { file, after } = value
   const held = readSecret(file)
-  const found = after === undefined ? held?.trim() : held?.split('\n').find((row) => row.startsWith(after))?.slice(after.length).trim()
+  const found = after === undefined ? (asItIs ? held : held?.trim()) : held?.split('\n').find((row) => row.startsWith(after))?.slice(after.length).trim()
   if (!found) throw fail(`${placeOf(file)} ${held === undefined ? 'is not there' : after ? `has no line that begins with ${after}` : 'is empty'}.`, 'Name the file that holds it, or run the runbook that writes it; then repeat the same line.')
   return found
 }
@@ -76,7 +77,7 @@ const placed = async (filled: Filled): Promise<Ready[] | undefined> => {
   const items = await screen()
   const all = Object.entries(filled).map(([field, value]) => {
     const item = itemFor(CONFIG[field as FieldName], items)
-    const text = item && stored(item, textOf(value))
+    const text = item && stored(item, textOf(value, item.type === 'file'))
     return item && text !== undefined ? { name: item.name, value, text, encoded: item.type === 'file' } : undefined
   })
   return all.every((one) => one !== undefined) ? all : undefined
@@ -124,9 +125,11 @@ export const deployedOtherwise = async (filled: Filled): Promise<string[]> => {
 const program = (all: Ready[]): string => {
   const quoted = (text: string) => JSON.stringify(text)
   const rows = all.map(({ name, value, text, encoded }) => (typeof value === 'string' ? `t[${quoted(name)}]=${quoted(text)}`
-    : `f[${quoted(name)}]=${quoted(value.file)}${value.after === undefined ? '' : `; a[${quoted(name)}]=${quoted(value.after)}`}${encoded ? `; b[${quoted(name)}]` : ''}`))
+    : `f[${quoted(name)}]=${quoted(value.file)}${value.after === undefined ? '' : `; a[${quoted(name)}]=${quoted(value.after)}`}${encoded ? `; b[${quoted(name)}]=${quoted(`base64 < ${quote(value.file)}`)}` : ''}`))
   return `BEGIN { ${rows.join('; ')} } /^    [^ ]/ { k = $1; sub(/:.*/, "", k); mine = (k in t || k in f); if (mine) { print "    " k ":"; print "      value: |-"; `
-    + 'if (k in t) print "        " t[k]; else if (k in b) { printf "        "; c = "base64 < " f[k]; while ((c | getline row) > 0) printf "%s", row; print "" } else while ((getline row < f[k]) > 0) if (!(k in a)) print "        " row; else if (index(row, a[k]) == 1) print "        " substr(row, length(a[k]) + 1) } } '
+    + 'if (k in t) print "        " t[k]; else if (k in b) { printf "        "; while ((b[k] | getline row) > 0) printf "%s", row; print "" } '
+    // One file may hold the values of several items: it is read again from its beginning.
+    + 'else { while ((getline row < f[k]) > 0) if (!(k in a)) print "        " row; else if (index(row, a[k]) == 1) print "        " substr(row, length(a[k]) + 1); close(f[k]) } } } '
     + '!mine || /^[^ ]|^  [^ ]/ { print }'
 }
 

@@ -3,7 +3,9 @@
  * backup.
  */
 import { BALANCERS, balance, copyVolumes, get, hostname, ITEMS, service } from './backups.ts'
+import { runOutput, scaleOutput } from './execution.ts'
 import { NAMESPACE, podStatus } from './installation.ts'
+import { newest } from './kots.ts'
 import { create, iso, list, type World } from './world.ts'
 
 const MINUTE = 60_000
@@ -23,6 +25,8 @@ export const furnish = (world: World): void => {
       template: { metadata: { labels }, spec: { containers: [{ name: 'nomad-server', image: 'circleci/nomad-server:3.4.0' }] } },
     },
   })
+  scaleOutput(world, newest(world.kots))
+  runOutput(world)
   for (const version of world.kots.versions) Object.assign(version.values, { vm_service_load_balancer: { value: hostname(world, 'vm-service') }, nomad_server_load_balancer: { value: hostname(world, 'nomad-server-external') } })
   world.kots.items.push({ name: 'vm_service_load_balancer', type: 'text' }, { name: 'nomad_server_load_balancer', type: 'text' })
 }

@@ -18,13 +18,14 @@ import { mcIsThere } from '../lib/cloud/mc.ts'
 import { CLOUD, storageOf } from '../lib/parts.ts'
 import { runbook } from '../lib/runbook.ts'
 import { DAILY_USERS, SERVER_VERSION, sizingOf } from '../lib/cluster/sizing.ts'
-import { recommended, softwareIsThere as has } from '../lib/software.ts'
+import { deployedIsAtHand, kinds } from '../lib/server/keysets.ts'
+import { kubectlReachesGke, recommended, softwareIsThere as has } from '../lib/software.ts'
 import { veleroIsThere } from '../lib/velero/velero.ts'
 
 /** What each cloud wants beside what all do, how ids of its nodes begin, and what makes a cluster there. */
 const WANTS = {
   aws: { software: () => [has('aws', 'it knows the account'), has('eksctl', 'it makes the cluster')], provider: 'aws', make: 'Else create-eks makes it: npx tsx runbooks/create-eks.ts' },
-  gcp: { software: () => [has('gcloud', 'it makes the cluster'), has('gsutil', 'the guide makes buckets with it')], provider: 'gce', make: 'Else create-gke makes it: npx tsx runbooks/create-gke.ts' },
+  gcp: { software: () => [has('gcloud', 'it makes the cluster'), has('gsutil', 'the guide makes buckets with it'), kubectlReachesGke()], provider: 'gce', make: 'Else create-gke makes it: npx tsx runbooks/create-gke.ts' },
   s3: { software: () => [mcIsThere()], provider: undefined, make: 'Else make one, as your provider has it.' },
 }
 
@@ -50,7 +51,7 @@ export default runbook(import.meta, {
         has('terraform', 'it makes the Nomad clients'), has('kubectl', 'it talks to the cluster'), has('helm', 'it tells what is installed'), kotsFits(serverVersion), veleroIsThere(),
         ...software(), recommended(has('openssl', 'printed lines check certificates with it')), recommended(certbotIsThere(valueOf('tls-certificates issue', 'dns') as Dns | undefined)),
       ],
-      Values: [...valuesAreRight(told, sources, namespace), license],
+      Values: [...valuesAreRight(told, sources, namespace), license, ...(namespace ? kinds.map((kind) => deployedIsAtHand(kind, valueOf('gen-keysets make', kind) ?? '')) : [])],
       Cluster: [preflight('cluster', 'a cluster answers', async () => verdict), ...(there ? clusterSuits(users, serverVersion) : [])],
       Outside: [outboundIsOpen(valueOf('github-oauth-app', 'enterprise')), proxyFits({ http: server('httpProxy'), https: server('httpsProxy'), none: server('noProxy') }), ...portIsSeen()],
       // What its own runbook asks before it changes anything, as far as it is about the store.

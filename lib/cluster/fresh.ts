@@ -71,6 +71,8 @@ export const youAreAdmin = async (fresh: Fresh, give: string): Promise<Check> =>
 
 const DEFAULT = 'storageclass.kubernetes.io/is-default-class'
 const isDefault = ({ metadata }: V1StorageClass): boolean => metadata?.annotations?.[DEFAULT] === 'true'
+/** As the server sent it: text, whatever its type says. */
+const madeAt = ({ metadata }: V1StorageClass): string => String(metadata?.creationTimestamp ?? '')
 const annotated = (value: boolean): object => ({ metadata: { annotations: { [DEFAULT]: String(value) } } })
 const setDefault = (name: string, value: boolean): Effect => patch(ref('StorageClass', name), annotated(value))
 
@@ -90,7 +92,7 @@ const classes = oncePerLook(() => list('StorageClass'))
 export const haveOneDefaultClass = async (fresh: Fresh, expected?: string): Promise<Done | Effect[]> => {
   if (!await contextOf(fresh)) return expected ? [foreseen(expected)] : []
   const all = await classes()
-  const defaults = all.filter(isDefault).toSorted((a, b) => Number(b.metadata?.creationTimestamp ?? 0) - Number(a.metadata?.creationTimestamp ?? 0))
+  const defaults = all.filter(isDefault).toSorted((a, b) => madeAt(b).localeCompare(madeAt(a)))
   const [kept, ...others] = defaults.map(({ metadata }) => metadata?.name ?? '')
   if (kept !== undefined) return others.length ? others.map((name) => setDefault(name, false)) : done(`${kept} is the default`)
   const [first] = all

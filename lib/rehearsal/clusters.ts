@@ -3,7 +3,7 @@
  */
 import { TYPES } from './aws-cli.ts'
 import { eksContexts, eksIs, eksOf, TAKES, type EksCluster } from './eks.ts'
-import { gkeContexts, gkeIs, gkeOf } from './gke.ts'
+import { begin as beginGke, gkeContexts, gkeIs, gkeOf, type GkeCluster } from './gke.ts'
 import { create, digest, keyOf, type World } from './world.ts'
 
 const MINUTE = 60_000
@@ -51,6 +51,11 @@ const begun = (world: World, ago: number, more: Partial<EksCluster>): void => {
   eksOf(world).clusters[NAME] = { created: world.time - ago, region: REGION, version: '1.23', own: true, addons: {}, ...more }
 }
 
+const inGke = (world: World, ago: number, more: Partial<GkeCluster>): void => {
+  gkeOf(world).enabled = true
+  beginGke(world, NAME, { created: world.time - ago, region: 'europe-west1', version: '1.23.12-gke.100', nodes: 9, type: 'n1-standard-4', ...more })
+}
+
 const isDefault = 'storageclass.kubernetes.io/is-default-class'
 
 export const clusterScenarios: Record<string, { about: string; apply(world: World): void }> = {
@@ -69,8 +74,8 @@ export const clusterScenarios: Record<string, { about: string; apply(world: Worl
   },
   'eks-foreign': { about: `there is a cluster ${NAME} that eksctl did not make`, apply: (world) => begun(world, 1440 * MINUTE, { own: false }) },
   'gke-fails': { about: 'a new cluster of GKE fails after some minutes: the project has no room for so many cores', apply: (world) => { gkeOf(world).fails = 'Google Compute Engine: Insufficient regional quota to satisfy request: resource "CPUS": request requires \'36.0\' and is short \'12.0\'.' } },
-  'gke-cut-off': { about: `somebody began to make the cluster ${NAME} 2 minutes ago`, apply: (world) => { Object.assign(gkeOf(world), { enabled: true, clusters: { [NAME]: { created: world.time - 2 * MINUTE, region: 'europe-west1', version: '1.23.12-gke.100', nodes: 9, type: 'n1-standard-4' } } }) } },
-  'gke-autopilot': { about: `there is a cluster ${NAME} of Autopilot`, apply: (world) => { Object.assign(gkeOf(world), { enabled: true, clusters: { [NAME]: { created: world.time - 1440 * MINUTE, region: 'europe-west1', version: '1.23.12-gke.100', nodes: 0, type: 'e2-standard-4', autopilot: true } } }) } },
+  'gke-cut-off': { about: `somebody began to make the cluster ${NAME} 2 minutes ago`, apply: (world) => inGke(world, 2 * MINUTE, {}) },
+  'gke-autopilot': { about: `there is a cluster ${NAME} of Autopilot`, apply: (world) => inGke(world, 1440 * MINUTE, { autopilot: true, nodes: 0 }) },
   'new-kubernetes': {
     about: 'years have passed: clouds offer no Kubernetes that server 3 supports',
     apply: (world) => {

@@ -61,6 +61,12 @@ const clusterOf = ({ world, on, flag, refuse }: GkeAsked): GkeCluster => {
   if (!cluster || cluster.region !== flag['region']) throw refuse(`ResponseError: code=404, message=Not found: projects/${PROJECT}/locations/${flag['region']}/clusters/${on}.`)
   return cluster
 }
+/** Begins a cluster, or has begun it before: its nodes join by themselves. */
+export const begin = (world: World, name: string, cluster: GkeCluster): void => {
+  gkeOf(world).clusters[name] = cluster
+  const left = cluster.created + TAKES - 20_000 - world.time
+  if (!cluster.fails && left > 0) later(world, left, { do: 'join-nodes', name: `gke ${name}` })
+}
 const disabled = (refuse: GkeAsked['refuse']) => refuse('ResponseError: code=403, message=Kubernetes Engine API has not been used in project my-project before or it is disabled.')
 
 export const GKE: Record<string, (asked: GkeAsked) => object | string> = {
@@ -85,8 +91,7 @@ export const GKE: Record<string, (asked: GkeAsked) => object | string> = {
     if (clusters[on]) throw refuse(`ResponseError: code=409, message=Already exists: projects/${PROJECT}/locations/${flag['region']}/clusters/${on}.`)
     const version = offered.find((one) => one.startsWith(`${flag['cluster-version']}.`))
     if (!version) throw refuse(`ResponseError: code=400, message=No valid versions with the prefix "${flag['cluster-version']}" found.`)
-    clusters[on] = { created: world.time, region: flag['region'] ?? '', version, nodes: 3 * Number(flag['num-nodes']), type: flag['machine-type'] ?? '', ...(fails ? { fails } : {}) }
-    if (!fails) later(world, TAKES - 20_000, { do: 'join-nodes', name: `gke ${on}` })
+    begin(world, on, { created: world.time, region: flag['region'] ?? '', version, nodes: 3 * Number(flag['num-nodes']), type: flag['machine-type'] ?? '', ...(fails ? { fails } : {}) })
     return {}
   },
   'container clusters get-credentials': (asked) => {

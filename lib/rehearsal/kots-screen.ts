@@ -41,7 +41,7 @@ const LABELS: Record<string, [string, string, Record<string, string>?]> = {
 
 const SECRET = /key$|secret|token/
 /** Items that an installation of some age has no values of. */
-export const moreItems: Item[] = [...['letsencrypt_enabled', 'acm_enabled'].map((name): Item => ({ name, type: 'bool', default: '0' })), ...['frontend_tls_key', 'frontend_tls_crt', 'github_enterprise_domain', 'github_enterprise_token', 'http_proxy', 'https_proxy', 'no_proxy',
+export const moreItems: Item[] = [...['letsencrypt_enabled', 'acm_enabled'].map((name): Item => ({ name, type: 'bool', default: '0' })), ...['github_enterprise_domain', 'github_enterprise_token', 'http_proxy', 'https_proxy', 'no_proxy',
   'storage_s3_endpoint', 'storage_s3_expiry', 'storage_s3_access_key', 'storage_s3_secret_key', 'storage_s3_role', 'storage_gcs_bucket', 'storage_gcs_expiry', 'storage_gcs_key', 'storage_gcs_account']
   .map((name): Item => ({ name, type: SECRET.test(name) ? 'password' : 'text' })), ...executionItems]
 

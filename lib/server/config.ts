@@ -8,7 +8,7 @@ import { oncePerLook } from '../door.ts'
 import { done, minutes } from '../effect.ts'
 import { fail } from '../fail.ts'
 import { placeOf, readSecret } from '../files.ts'
-import { line, type Pipe } from '../shell.ts'
+import { line, quote, type Pipe } from '../shell.ts'
 import { runTool } from '../tools.ts'
 import { CONFIG, type Field, type FieldName } from './config-screen.ts'
 import { adminConsole, appIsThere, configYaml, inForce, itemsInForce, kots, kotsVersions, mustBeNewest, SLUG, valueOf } from './kots.ts'
@@ -23,16 +23,19 @@ export type Value = string | { file: string; after?: string; later?: true } | To
 export interface Told { say: string; words: string[]; read(): Promise<string | undefined> }
 export type Filled = Partial<Record<FieldName, Value>>
 
-/** The text itself. It may be a secret. Undefined where it is not there yet, and an earlier step makes it; throws where nobody does. */
-const textOf = async (value: Value): Promise<string | undefined> => {
+/**
+ * The text itself, as it is or without the space around it. It may be a secret. Undefined where it is not there yet, and
+ * an earlier step makes it; throws where nobody does.
+ */
+const textOf = async (value: Value, asItIs = false): Promise<string | undefined> => {
   if (typeof value === 'string') return value
   if ('read' in value) return value.read()
-  return value.later && lacks(value) ? undefined : inFile(value)
+  return value.later && lacks(value) ? undefined : inFile(value, asItIs)
 }
 
-const inFile = ({ file, after }: { file: string; after?: string }): string => {
+const inFile = ({ file, after }: { file: string; after?: string }, asItIs = false): string => {
   const held = readSecret(file)
-  const found = after === undefined ? held?.trim() : held?.split('\n').find((row) => row.startsWith(after))?.slice(after.length).trim()
+  const found = after === undefined ? (asItIs ? held : held?.trim()) : held?.split('\n').find((row) => row.startsWith(after))?.slice(after.length).trim()
   if (!found) throw fail(`${placeOf(file)} ${held === undefined ? 'is not there' : after ? `has no line that begins with ${after}` : 'is empty'}.`, 'Name the file that holds it, or run the runbook that writes it; then repeat the same line.')
   return found
 }
@@ -85,7 +88,7 @@ const placed = async (filled: Filled): Promise<Placed[] | undefined> => {
   const items = await screen()
   const all = await Promise.all(Object.entries(filled).map(async ([field, value]) => {
     const item = itemFor(CONFIG[field as FieldName], items)
-    const given = item && await textOf(value), text = item && given !== undefined ? stored(item, given) : undefined
+    const given = item && await textOf(value, item.type === 'file'), text = item && given !== undefined ? stored(item, given) : undefined
     return item && (given === undefined || text !== undefined) ? { name: item.name, value, text, encoded: item.type === 'file' } : undefined
   }))
   return all.every((one) => one !== undefined) ? all : undefined
@@ -145,9 +148,11 @@ const program = (all: Placed[]): string => {
   const quoted = (text: string) => JSON.stringify(text)
   const rows = all.map(({ name, value, text = '', encoded }) => (typeof value === 'string' ? `t[${quoted(name)}]=${quoted(text)}`
     : 'words' in value ? `p[${quoted(name)}]=${quoted(line(value.words))}`
-    : `f[${quoted(name)}]=${quoted(value.file)}${value.after === undefined ? '' : `; a[${quoted(name)}]=${quoted(value.after)}`}${encoded ? `; b[${quoted(name)}]` : ''}`))
+    : `f[${quoted(name)}]=${quoted(value.file)}${value.after === undefined ? '' : `; a[${quoted(name)}]=${quoted(value.after)}`}${encoded ? `; b[${quoted(name)}]=${quoted(`base64 < ${quote(value.file)}`)}` : ''}`))
   return `BEGIN { ${rows.join('; ')} } /^    [^ ]/ { k = $1; sub(/:.*/, "", k); mine = (k in t || k in p || k in f); if (mine) { print "    " k ":"; print "      value: |-"; `
-    + 'if (k in t) print "        " t[k]; else if (k in p) { p[k] | getline row; print "        " row } else if (k in b) { printf "        "; c = "base64 < " f[k]; while ((c | getline row) > 0) printf "%s", row; print "" } else while ((getline row < f[k]) > 0) if (!(k in a)) print "        " row; else if (index(row, a[k]) == 1) print "        " substr(row, length(a[k]) + 1) } } '
+    + 'if (k in t) print "        " t[k]; else if (k in p) { p[k] | getline row; print "        " row } else if (k in b) { printf "        "; while ((b[k] | getline row) > 0) printf "%s", row; print "" } '
+    // One file may hold the values of several items: it is read again from its beginning.
+    + 'else { while ((getline row < f[k]) > 0) if (!(k in a)) print "        " row; else if (index(row, a[k]) == 1) print "        " substr(row, length(a[k]) + 1); close(f[k]) } } } '
     + '!mine || /^[^ ]|^  [^ ]/ { print }'
 }
 
@@ -181,9 +186,11 @@ export const haveConfig = async ({ filled, risk }: Configuration): Promise<Done 
   if (why) return done(why)
   const all = running ? await placed(filled) : undefined
   if (running && (!all || typeof await itemsInForce() === 'string')) return []
-  const newest = risk ? undefined : (await kotsVersions())?.[0]?.sequence
+  const versions = running ? await kotsVersions() : undefined
+  const first = risk !== undefined && !versions?.some(({ status }) => status === 'deployed')
+  const newest = first ? undefined : versions?.[0]?.sequence
   return [{
-    id: `kots set ${risk ? 'config' : labels(filled).join(', ')}`, again: 'mint', ...(risk ? { danger: risk, final: 'This cannot be changed later' } : {}), ...(newest === undefined ? {} : { subject: `version ${newest}` }),
+    id: `kots set ${risk ? 'config' : labels(filled).join(', ')}`, again: 'mint', ...(first ? { danger: risk, final: 'This cannot be changed later' } : {}), ...(newest === undefined ? {} : { subject: `version ${newest}` }),
     command: { words: WORDS(), stdin: all ? whole(all) : { say: 'the configuration, filled in', commands: [kots('get', 'config', '--appslug', SLUG)], read: async () => '' } },
     ...(all ? {} : { onlyInCall: `The runbook fills in, once KOTS tells their keys: ${labels(filled).join(', ')}.` }),
     call: async () => {

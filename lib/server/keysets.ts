@@ -149,6 +149,13 @@ const deployedKeyset = async (kind: Kind): Promise<string | undefined> => {
   return frontend?.spec?.template.spec?.containers.flatMap(({ env = [] }) => env).find(({ name }) => name === KINDS[kind].env)?.value
 }
 
+/** Before an installation goes on: one that is deployed is at hand, for another would be made in its place. */
+export const deployedIsAtHand = (kind: Kind, file: string): Preflight => preflight(`${kind}-keyset`, `where a server is installed, ${file} has its ${kind} keyset`, async () => {
+  if (await deployedKeyset(kind) === undefined) return ok('none is deployed yet')
+  return readSecret(file) === undefined ? bad(`a server is installed, and its ${kind} keyset is not in ${placeOf(file)}: another one would be made, with which its history and artifacts cannot be read`,
+    `Bring the file back from where secrets are kept, or name it (KEYSET_${kind.toUpperCase()}).`) : deployedIs(kind, file).look()
+})
+
 /** The installation has the keyset of the file. */
 export const deployedIs = (kind: Kind, file: string): Preflight => preflight(kind, `the installation has the ${kind} keyset of ${file}`, async () => {
   const [filed, held] = [readSecret(file)?.trim(), (await deployedKeyset(kind))?.trim()]

@@ -42,11 +42,17 @@ describe('the file', () => {
   test('plays one scenario', async () => {
     const { file } = await start({ scenario: 'throttling' })
     await expect(rehearse({ file, scenario: 'quota' })).rejects.toMatchObject({ code: 2, next: 'make rehearse-reset starts afresh.' })
-    await expect(rehearse({ file: worldFile(), scenario: 'nothing' })).rejects.toMatchObject({ next: expect.stringContaining('all-well') })
+    await expect(rehearse({ file: worldFile(), scenario: 'no-such' })).rejects.toMatchObject({ next: expect.stringContaining('all-well') })
     await (await rehearse({ file })).close()
   })
 
-  test.each(Object.keys(scenarios))('every scenario makes a world: %s', async (scenario) => {
+  test('without an installation there is a cluster; of an empty account nobody answers', async () => {
+    const [bare, nothing] = [await start({ scenario: 'no-server' }), await start({ scenario: 'nothing' })]
+    expect((await bare.get(`${sets}/vault`)).code).toBe(404)
+    await expect(nothing.get('/version')).rejects.toThrow('fetch failed')
+  })
+
+  test.each(Object.keys(scenarios).filter((name) => !['no-server', 'nothing'].includes(name)))('every scenario makes a world: %s', async (scenario) => {
     const { get } = await start({ scenario })
     expect((await get(`${sets}/vault`)).status.readyReplicas ?? 'throttled').toBe(1)
   })

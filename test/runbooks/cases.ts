@@ -75,7 +75,7 @@ export const CASES: Case[] = [
   },
   {
     runbook: 'create-gke', local: true, args: ['--project', 'my-project', '--region', 'europe-west1'], unasked: true,
-    meanwhile: ({ gke, time }) => { if (gke) Object.assign(gke, { enabled: true, clusters: { 'circleci-server': { created: time - 3_600_000, region: 'europe-west1', version: '1.22.15-gke.100', nodes: 9, type: 'n1-standard-4' } } }) },
+    meanwhile: ({ gke }) => { if (gke) Object.assign(gke, { enabled: true, offered: ['1.22.15-gke.100'] }) },
   },
   { runbook: 'output-processor', args: ['--replicas', '3'], unasked: true, meanwhile: saveElse },
   { runbook: 'nomad-autoscaler', args: ['--provider', 'aws', '--region', 'us-east-1', '--group', 'server_circleci_nomad_clients_asg'], unasked: true, meanwhile: saveElse },

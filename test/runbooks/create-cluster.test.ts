@@ -97,7 +97,7 @@ describe('create-eks', () => {
     ['new-kubernetes', [], 'EKS offers no Kubernetes that server 3.4.0 supports: it offers 1.31, 1.32, 1.33, 1.34; the server supports 1.16 to 1.23'],
     ['new-kubernetes', ['--ignore-preflight', 'kubernetes-version'], 'EKS offers no Kubernetes'],
     ['new-kubernetes', ['--kubernetes-version', '1.29'], 'EKS does not offer Kubernetes 1.29: it offers 1.31, 1.32, 1.33, 1.34'],
-    ['all-well', ['--release', '3.2.1'], 'the server supports 1.20 and older'],
+    ['all-well', ['--server-version', '3.2.1'], 'the server supports 1.20 and older'],
     ['all-well', ['--nodes', '2'], '2 nodes, 8 cores, 32 GB, 10 Gbps: too small; fewer than 500 daily users want 3 nodes'],
     ['all-well', ['--node-type', 'm5.xlrage'], 'EC2 does not know m5.xlrage in us-east-1'],
     ['invalid-credentials', [], 'AWS does not accept the credentials (InvalidClientTokenId'],
@@ -122,7 +122,7 @@ describe('create-eks', () => {
 
   test('an older release gets an older Kubernetes, and bigger nodes are said to be enough for more', async () => {
     const { run } = eks()
-    const { code, said } = await run('--release', '3.3.0', '--nodes', '3', '--node-type', 'm5.8xlarge', '--dry-run', '--verbose')
+    const { code, said } = await run('--server-version', '3.3.0', '--nodes', '3', '--node-type', 'm5.8xlarge', '--dry-run', '--verbose')
     expect(code).toBe(0)
     expect(said).toContain('--version 1.21 ')
     expect(said).toContain('3 nodes, 96 cores, 384 GB, 10 Gbps: enough for 500 daily users and more')

@@ -4,18 +4,28 @@ import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import type { World } from '../../lib/rehearsal/index.ts'
+import { keysetOf } from '../../lib/rehearsal/keysets.ts'
 import { stage } from './harness.ts'
 
 const root = new URL('../..', import.meta.url).pathname
 const VALUES: Record<string, string> = {
   OBJECT_STORAGE_BUCKET: 'my-objects', OBJECT_STORAGE_EXPIRY: '30', AWS_REGION: 'us-east-1', CIRCLECI_DOMAIN: 'circleci.example.com', TLS_DNS: 'route53', TLS_MAIL: 'ops@example.com', CIRCLECI_NAMESPACE: 'circleci-server',
-  CLOUDSDK_CORE_PROJECT: 'my-project', MC_ALIAS: 'my-provider', S3_ENDPOINT: 'https://minio.example.com:9000',
+  CLOUDSDK_CORE_PROJECT: 'my-project', GKE_REGION: 'europe-west1', MC_ALIAS: 'my-provider', S3_ENDPOINT: 'https://minio.example.com:9000',
 }
 const flat = (text: string) => text.replaceAll(/ \\\n/g, ' ').replaceAll(/\s+/g, ' ')
 
+/** A world whose installation was made here: its keysets are in their files. */
+const made = (scenario = 'all-well', change?: (world: World) => void) => {
+  const world = stage(scenario, change)
+  const files = join(world.state, 'circleci-runbooks/rehearsal.files')
+  mkdirSync(files, { mode: 0o700 })
+  for (const kind of ['signing', 'encryption'] as const) writeFileSync(join(files, `keyset-${kind}`), `${keysetOf(kind)}\n`, { mode: 0o600 })
+  return world
+}
+
 interface Found { name: string; group: string; is: string; say: string; next?: string }
 const look = async (args: string[], { values = VALUES, env = {}, change = () => {} }: { values?: Record<string, string>; env?: Record<string, string>; change?: (world: World) => void } = {}) => {
-  const world = stage('all-well', change)
+  const world = made('all-well', change)
   writeFileSync(join(world.state, '.env'), Object.entries(values).map(([name, value]) => `${name}=${value}\n`).join(''))
   const before = world.bytes()
   const { code, stdout } = await world.run('preflight', [...args, '--json'], { env })
@@ -26,7 +36,7 @@ const look = async (args: string[], { values = VALUES, env = {}, change = () => 
 }
 
 test.each([['aws', 'all-well'], ['gcp', 'gke'], ['s3', 'all-well']])('%s: all is well, on one screen', async (cloud, scenario) => {
-  const world = stage(scenario)
+  const world = made(scenario)
   writeFileSync(join(world.state, '.env'), Object.entries(VALUES).map(([name, value]) => `${name}=${value}\n`).join(''))
   const { code, stdout } = await world.run('preflight', ['--cloud', cloud])
   expect([code, stdout], stdout).toEqual([0, expect.stringMatching(/\nSoftware\n[^]*\nValues\n[^]*\nCluster\n[^]*\nOutside\n[^]*\nObject storage\n[^]*\nAll \d+ hold\.\n$/)])
@@ -46,8 +56,8 @@ describe('values', () => {
   })
 
   test('of the environment as well, and of a cloud that is not meant none', async () => {
-    const { code, named } = await look(['--cloud', 'gcp'], { env: { OBJECT_STORAGE_EXPIRY: 'a month' }, values: { ...VALUES, AWS_REGION: 'us-east' } })
-    expect([code, named('AWS_REGION')]).toEqual([1, []])
+    const { code, named } = await look(['--cloud', 'gcp'], { env: { OBJECT_STORAGE_EXPIRY: 'a month' }, values: { ...VALUES, MC_ALIAS: '-' } })
+    expect([code, named('MC_ALIAS')]).toEqual([1, []])
     expect(named('OBJECT_STORAGE_EXPIRY')[0]?.say).toBe('OBJECT_STORAGE_EXPIRY (environment) a month is no number of days.')
   })
 
@@ -74,11 +84,19 @@ describe('values', () => {
   })
 })
 
+test('an installed server whose keysets are not at hand: no others are made', async () => {
+  const world = stage()
+  writeFileSync(join(world.state, '.env'), Object.entries(VALUES).map(([name, value]) => `${name}=${value}\n`).join(''))
+  const { code, stdout } = await world.run('preflight', ['--cloud', 'aws'])
+  expect([code, flat(stdout)]).toEqual([1, expect.stringMatching(/✗ signing-keyset a server is installed, and its signing keyset is not in .*✗ encryption-keyset /)])
+})
+
 describe('software', () => {
   test.each([
     ['terraform', 'terraform version', '', 'bad', 'terraform 0.15.4 or newer is not installed'],
     ['terraform', 'terraform version', 'Terraform v0.14.11\n', 'bad', 'terraform 0.14.11, and 0.15.4 or newer is wanted'],
     ['kubectl', 'kubectl version --client -o json', '{"clientVersion": {"gitVersion": "v1.18.20"}}', 'bad', 'kubectl 1.18.20'],
+    ['eksctl', 'eksctl version', '0.147.0\n', 'bad', 'eksctl 0.147.0, and 0.171.0 or newer is wanted'],
     ['helm', 'helm version --short', 'v4.0.1+g12500dd\n', 'ok', '4.0.1'],
     ['helm', 'helm version --short', 'helm\n', 'warning', 'does not tell its release'],
     ['kots', 'kubectl kots version', 'Replicated KOTS 1.40.0\n', 'bad', '1.47.3 or newer is wanted'],
@@ -95,7 +113,7 @@ describe('software', () => {
   })
 
   test('an older KOTS does for an older server', async () => {
-    const { named } = await look(['--cloud', 'aws', '--server-version', '3.3.0'], { change: ({ rules }) => { rules.software = { 'kubectl kots version': 'Replicated KOTS 1.47.3\n' } } })
+    const { named } = await look(['--cloud', 'aws', '--server-version', '3.3.0'], { change: ({ rules }) => { rules.software = { 'kubectl kots version': 'Replicated KOTS 1.59.3\n' } } })
     expect(named('kots')[0]?.is).toBe('ok')
   })
 
@@ -124,8 +142,8 @@ describe('cluster', () => {
   })
 
   test('of another cloud: the current context may lead anywhere', async () => {
-    const { code, checks } = await look(['--cloud', 'gcp'])
-    expect([code, checks.filter(({ group }) => group === 'Cluster')]).toEqual([0, [expect.objectContaining({ is: 'warning', say: expect.stringMatching(/^context rehearsal leads to a cluster somewhere else: its nodes are aws:/) })]])
+    const { checks } = await look(['--cloud', 'gcp'])
+    expect(checks.filter(({ group }) => group === 'Cluster')).toEqual([expect.objectContaining({ is: 'warning', say: expect.stringMatching(/^context rehearsal leads to a cluster somewhere else: its nodes are aws:/) })])
   })
 
   test('pods that you may not delete; and no cluster admin', async () => {

@@ -51,7 +51,7 @@ export const COMPUTE: Record<string, Play> = {
     if (!rule) throw absent(asked, `global/firewalls/${asked.on}`)
     return {
       name: asked.on, direction: 'INGRESS', network: `https://www.googleapis.com/compute/v1/projects/my-project/global/networks/${rule.network}`, description: rule.description,
-      sourceRanges: rule.sources, targetTags: rule.tags, allowed: [{ IPProtocol: 'tcp', ports: rule.ports.map(String) }],
+      sourceRanges: rule.sources, targetTags: rule.tags, allowed: rule.ports.map((port) => ({ IPProtocol: 'tcp', ports: [String(port)] })),
     }
   },
   'compute firewall-rules create': ({ world, on, flag, refuse }) => {

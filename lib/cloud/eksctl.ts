@@ -58,10 +58,11 @@ const withRemedy = (error: Error): Error => (error instanceof Fail && CREDENTIAL
   ? new Fail(error.message, 'The credentials are not valid, or may not make a cluster of EKS: log in again (aws sso login, aws configure) as somebody who may, then repeat the same line. Who you are for AWS: aws sts get-caller-identity', { why: 'eksctl takes the credentials of the aws CLI, or of AWS_PROFILE.' })
   : error)
 
-export interface Wanted { name: string; version: string; nodes: number; type: string; group: string }
+export interface Shaped { name: string; nodes: number; type: string; group: string }
+export interface Wanted extends Shaped { version: string }
 
 export const createCluster = ({ name, version }: Wanted): string[] => ['create', 'cluster', '--name', name, '--version', version, '--without-nodegroup', '--write-kubeconfig=false', ...TAGS, ...PATIENCE]
-export const createNodes = ({ name, nodes, type, group }: Wanted): string[] => ['create', 'nodegroup', '--cluster', name, '--name', group, '--nodes', String(nodes), '--node-type', type, ...TAGS, ...PATIENCE]
+export const createNodes = ({ name, nodes, type, group }: Shaped): string[] => ['create', 'nodegroup', '--cluster', name, '--name', group, '--nodes', String(nodes), '--node-type', type, ...TAGS, ...PATIENCE]
 export const createAddon = (name: string, addon: string, ...role: string[]): string[] => ['create', 'addon', '--cluster', name, '--name', addon, ...role, '--timeout', '20m']
 
 /** One part of a configuration: the cluster, or its nodes. */

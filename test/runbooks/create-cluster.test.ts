@@ -129,6 +129,9 @@ describe('create-eks', () => {
     expect(code, stderr).toBe(0)
     expect(said).toContain('server 3.4.0 supports Kubernetes 1.16 to 1.23, and 1.31 was named')
     expect(world.world().eks?.clusters[NAME]?.version).toBe('1.31')
+    const again = await run()
+    expect(again.said).toContain('server 3.4.0 supports Kubernetes 1.16 to 1.23, and the cluster has 1.31')
+    expect(again.said).toContain('Nothing to do')
   })
 
   test('an older release gets an older Kubernetes, and bigger nodes are said to be enough for more', async () => {

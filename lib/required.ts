@@ -8,7 +8,7 @@ import { complaint, readTool } from './tools.ts'
 interface Required { ask: string[]; version: RegExp; oldest: string; why: string; install: string }
 
 const TOOLS = {
-  eksctl: { ask: ['eksctl', 'version'], version: /(\d+\.\d+\.\d+)/, oldest: '0.171.0', why: 'older ones know neither today\'s addons nor today\'s images', install: 'brew install eksctl, or https://eksctl.io/installation' },
+  eksctl: { ask: ['eksctl', 'version'], version: /(\d+\.\d+\.\d+)/, oldest: '0.195.0', why: 'older ones cannot be told to leave Auto Mode out', install: 'brew install eksctl, or https://eksctl.io/installation' },
   aws: { ask: ['aws', '--version'], version: /aws-cli\/(\d+\.\d+\.\d+)/, oldest: '1.23.9', why: 'older ones give kubectl a token that it does not take', install: 'brew install awscli, or https://docs.aws.amazon.com/cli/latest/userguide/getting-started-install.html' },
   kubectl: { ask: ['kubectl', 'version', '--client', '--output=json'], version: /"gitVersion":\s*"v(\d+\.\d+\.\d+)/, oldest: '1.19.0', why: 'the guide asks for 1.19', install: 'brew install kubectl, or https://kubernetes.io/docs/tasks/tools' },
   'gke-gcloud-auth-plugin': { ask: ['gke-gcloud-auth-plugin', '--version'], version: /(\d+\.\d+\.\d+)/, oldest: '0.0.0', why: '', install: 'gcloud components install gke-gcloud-auth-plugin' },

@@ -84,7 +84,7 @@ export const controlPlaneIsActive = (eks: Eks): Check => ({
     const [cluster, progress] = await Promise.all([eks.cluster(), progressOfCluster(eks)])
     return (cluster?.status === 'ACTIVE' && progress !== 'going') || (progress === 'going' ? newestEvent(eks.aws, stackName(eks)) : cluster?.status ?? 'absent')
   },
-  hint: async () => `See what its stack waits for: ${line(eks.eksctl.words('utils', 'describe-stacks', '--cluster', eks.name))}`,
+  hint: async () => `See what its stack waits for: ${line(eks.aws.words('cloudformation', 'DescribeStackEvents', { StackName: stackName(eks) }))}`,
 })
 
 /** Pods can have identities of AWS: IAM trusts the cluster's issuer. */

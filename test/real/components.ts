@@ -25,6 +25,7 @@ const HOW = {
   certbot: '`pip install certbot certbot-dns-route53 certbot-dns-google`, and put it on PATH',
   pebble: '`go install github.com/letsencrypt/pebble/v2/cmd/pebble@latest`, and put it on PATH',
   openssl: '`apt-get install openssl`',
+  eksctl: 'see https://eksctl.io/installation, and put it on PATH',
 }
 
 export type ComponentName = keyof typeof HOW

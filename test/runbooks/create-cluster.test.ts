@@ -43,7 +43,7 @@ describe('create-eks', () => {
     const { code, said, stderr } = await run('--dry-run')
     expect(code, stderr).toBe(0)
     for (const row of ['vpc.cidr – → 192.168.0.0/16', 'metadata.version – → 1.23', 'instanceType – → m5.xlarge', 'desiredCapacity – → 4']) expect(said).toContain(row)
-    expect(said).toContain('eksctl create cluster --name circleci-server --version 1.23 --without-nodegroup --write-kubeconfig=false --tags managed-by=circleci-server-runbooks --timeout 40m --region us-east-1')
+    expect(said).toContain('eksctl create cluster --name circleci-server --version 1.23 --without-nodegroup --write-kubeconfig=false --enable-auto-mode=false --tags managed-by=circleci-server-runbooks --timeout 40m --region us-east-1')
     expect(said).toContain('eksctl utils write-kubeconfig --cluster circleci-server --region us-east-1')
     expect(said).not.toContain('us-east-1b')
   })
@@ -118,6 +118,9 @@ describe('create-eks', () => {
     expect(code, stderr).toBe(0)
     expect(said).toContain('server 3.4.0 supports Kubernetes 1.16 to 1.23, and 1.31 was named')
     expect(world.world().eks?.clusters[NAME]?.version).toBe('1.31')
+    const again = await run()
+    expect(again.said).toContain('server 3.4.0 supports Kubernetes 1.16 to 1.23, and the cluster has 1.31')
+    expect(again.said).toContain('Nothing to do')
   })
 
   test('an older release gets an older Kubernetes, and bigger nodes are said to be enough for more', async () => {

@@ -3,6 +3,7 @@
  * far each is follows from the time since it was begun.
  */
 import { AwsRefusal } from './aws.ts'
+import { networkOfCluster } from './ec2.ts'
 import { digest, iso, later, type World } from './world.ts'
 
 const SECOND = 1000, MINUTE = 60_000
@@ -112,7 +113,7 @@ export const EKS: Record<string, Play> = {
     const active = isOver(world, cluster, 'control-plane')
     return { cluster: {
       name, version: cluster.version, status: active ? 'ACTIVE' : 'CREATING', ...(active ? { endpoint: spelled(url), identity: { oidc: { issuer: `https://${issuerOf(cluster, name)}` } } } : {}),
-      tags: cluster.own ? { 'alpha.eksctl.io/cluster-name': name } : {},
+      ...networkOfCluster(), tags: cluster.own ? { 'alpha.eksctl.io/cluster-name': name } : {},
     } }
   },
   'eks.ListNodegroups': (world, { clusterName }, region) => {

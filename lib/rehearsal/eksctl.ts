@@ -64,7 +64,6 @@ vpc:
 
 const play = (world: World, call: Call): Output => {
   const { argv } = call
-  if (eksOf(world).lacking) return { stdout: '', stderr: 'bash: line 1: exec: eksctl: not found\n', code: 127 }
   const command = argv.slice(0, 2).join(' ')
   const known = COMMANDS[command]
   if (!known) return notPlayed(`eksctl ${command}`, 'eksctl.ts')

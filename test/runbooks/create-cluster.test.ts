@@ -97,12 +97,12 @@ describe('create-eks', () => {
     ['new-kubernetes', [], 'EKS offers no Kubernetes that server 3.4.0 supports: it offers 1.31, 1.32, 1.33, 1.34; the server supports 1.16 to 1.23'],
     ['new-kubernetes', ['--ignore-preflight', 'kubernetes-version'], 'EKS offers no Kubernetes'],
     ['new-kubernetes', ['--kubernetes-version', '1.29'], 'EKS does not offer Kubernetes 1.29: it offers 1.31, 1.32, 1.33, 1.34'],
-    ['all-well', ['--server-version', '3.2.1'], 'the server supports 1.20 and older'],
+    ['all-well', ['--server-version', '3.2.1'], 'the server supports up to 1.20'],
     ['all-well', ['--nodes', '2'], '2 nodes, 8 cores, 32 GB, 10 Gbps: too small; fewer than 500 daily users want 3 nodes'],
     ['all-well', ['--node-type', 'm5.xlrage'], 'EC2 does not know m5.xlrage in us-east-1'],
     ['invalid-credentials', [], 'AWS does not accept the credentials (InvalidClientTokenId'],
     ['no-eks-rights', [], 'you may not make a cluster: user/operator lacks eks:CreateCluster, iam:CreateRole'],
-    ['no-eksctl', [], 'the command eksctl is not installed'],
+    ['no-eksctl', [], 'eksctl 0.171.0 or newer is not installed'],
   ])('%s %j: nothing is changed', async (scenario, flags, text) => {
     const { run, untouched } = eks(scenario)
     const { code, said } = await run(...flags, '--yes')

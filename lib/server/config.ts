@@ -6,6 +6,7 @@
 import type { Done, Effect } from '../effect.ts'
 import type { Pipe } from '../shell.ts'
 import { oncePerLook } from '../door.ts'
+import { read, ref } from '../cluster/objects.ts'
 import { done, minutes } from '../effect.ts'
 import { fail } from '../fail.ts'
 import { placeOf, readSecret } from '../files.ts'
@@ -39,7 +40,7 @@ export const lacks = (value: Value): string | undefined => {
   }
 }
 
-interface Item { name: string; type: string; title?: string; items?: { name: string; title?: string }[] }
+interface Item { name: string; type: string; title?: string; value?: string; default?: string; items?: { name: string; title?: string }[] }
 interface Group { name: string; title: string; items?: Item[] }
 type Placed = Item & { group: string }
 
@@ -92,15 +93,27 @@ export const savedAs = async (filled: Filled): Promise<Record<string, string> | 
 }
 
 /** How one knows that all of it holds, whoever filled it in, and under whatever keys. */
-const holds = async ({ noProxy: _secondPass, ...filled }: Filled): Promise<string | undefined> => {
+const holds = async (filled: Filled): Promise<string | undefined> => {
+  const [versions, items] = [await kotsVersions(), await itemsInForce()]
+  if (typeof items === 'string') return showsAll(filled)
   const all = await placed(filled)
   if (all) return inForce(texts(all))
-  const [versions, items] = [await kotsVersions(), await itemsInForce()]
-  if (typeof items === 'string' || (versions && !versions.some(({ status }) => status === 'deployed'))) return undefined
+  if (versions && !versions.some(({ status }) => status === 'deployed')) return undefined
   const there = new Set(items.map((item) => (valueOf(item) ?? '').trim()))
   // A choice is stored under a key that nobody outside knows.
   const wanted = Object.entries(filled).flatMap(([field, value]) => (['githubType', 'storage', 's3Authentication'].includes(field) ? [] : [textOf(value)]))
   return wanted.every((text) => there.has(text)) ? 'each value stands in the deployed configuration' : undefined
+}
+
+/** Where KOTS does not print its configuration: its screen shows what is no secret, and what a deploy makes tells that there was one. */
+const showsAll = async (filled: Filled): Promise<string | undefined> => {
+  if (!await read(ref('Deployment', 'frontend'))) return undefined
+  const items = await screen()
+  const shown = Object.entries(filled).flatMap(([name, value]) => {
+    const field: Field = CONFIG[name as FieldName], item = itemFor(field, items)
+    return item && !field.secret && item.type !== 'password' ? [(item.value || item.default || '').trim() === stored(item, textOf(value, item.type === 'file'))] : []
+  })
+  return shown.length && shown.every(Boolean) ? `it is deployed, and the Config screen shows ${shown.length} of the values; the secret ones it does not` : undefined
 }
 
 /** Labels of the fields that the deployed version holds otherwise than they are given here. */
@@ -141,18 +154,18 @@ const whole = (all: Ready[]): Pipe => ({
 
 const WORDS = () => kots('set', 'config', SLUG, '--config-file', '/dev/stdin', '--deploy')
 
-/** `risk` is what nobody can change any more once it is deployed. */
-export interface Configuration { filled: Filled; risk: string }
+/** `risk` is what nobody can change any more once it is deployed; `later` are fields that another step changes then. */
+export interface Configuration { filled: Filled; risk?: string; later?: FieldName[] }
 
 /** All fields hold their values, in the version that is deployed or on its way. */
-export const haveConfig = async ({ filled, risk }: Configuration): Promise<Done | Effect[]> => {
+export const haveConfig = async ({ filled, risk, later = [] }: Configuration): Promise<Done | Effect[]> => {
   const running = await appIsThere()
-  const why = running ? await holds(filled) : undefined
+  const why = running ? await holds(Object.fromEntries(Object.entries(filled).filter(([field]) => !later.includes(field as FieldName)))) : undefined
   if (why) return done(why)
   const all = running ? await placed(filled) : undefined
   if (running && (!all || typeof await itemsInForce() === 'string')) return []
   return [{
-    id: 'kots set config', again: 'mint', danger: risk, final: 'This cannot be changed later',
+    id: 'kots set config', again: 'mint', ...(risk ? { danger: risk, final: 'This cannot be changed later' } : {}),
     command: { words: WORDS(), stdin: all ? whole(all) : { say: 'the configuration, filled in', commands: [kots('get', 'config', '--appslug', SLUG)], read: async () => '' } },
     ...(all ? {} : { onlyInCall: `The runbook fills in, once KOTS tells their keys: ${labels(filled).join(', ')}.` }),
     call: async () => {

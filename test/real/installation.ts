@@ -11,7 +11,7 @@ import { CONTEXT } from './cluster.ts'
 import { cacheFolders, must } from './components.ts'
 import type { KotsServer } from './kots-server.ts'
 import { kotsServer } from './kots-server.ts'
-import { NAMESPACES } from './kwok.ts'
+import { NAMESPACES, NEW_NAMESPACES } from './kwok.ts'
 import { until } from './processes.ts'
 import type { Answer, KubeObject, RequestOptions } from './request.ts'
 import { collection, good } from './request.ts'
@@ -60,26 +60,43 @@ export const freshInstallation = async (cluster: Cluster, { backup = true } = {}
   await Promise.all(objects.map(post))
   if (backup) await Promise.all(of('Backup').map(post))
 
-  const folder = join(cluster.folder, namespace)
-  mkdirSync(folder)
-  const kots = await kotsServer(cluster, namespace, folder, here)
   await until(`the pods of ${namespace}`, () => ready(cluster, namespace, objects))
   await mountAll(cluster, namespace, used)
-  const standIns = { resizer: resizer(cluster, namespace), kots }
+  return { ...await around(cluster, namespace, storageClass.metadata.name), objects }
+}
 
+let made = 0
+/**
+ * A cluster in which nothing is installed: a namespace that is free until the test makes it, a class of volumes, and the
+ * volumes that its provisioner will have made. KOTS is its plugin, and nothing else.
+ */
+export const bareInstallation = async (cluster: Cluster): Promise<Installation> => {
+  const namespace = NEW_NAMESPACES[made++]
+  if (!namespace) throw new Error(`All ${NEW_NAMESPACES.length} new namespaces are used: raise their number in kwok.ts`)
+  const here = mover(namespace)
+  const objects = installation().filter(({ kind }) => kind === 'StorageClass' || kind === 'PersistentVolume').map(here)
+  for (const { kind, spec } of objects) if (kind === 'PersistentVolume') delete spec.storageClassName
+  await Promise.all(objects.map((object) => good(cluster.request('POST', collection(object), { body: object }))))
+  return { ...await around(cluster, namespace, `${namespace}-gp2`, false), objects }
+}
+
+/** The stand-ins of a namespace, and what a test has in hand of it. */
+const around = async (cluster: Cluster, namespace: string, storageClass: string, installed = true): Promise<Omit<Installation, 'objects'>> => {
+  const folder = join(cluster.folder, namespace)
+  mkdirSync(folder)
+  const standIns = { kots: await kotsServer(cluster, namespace, folder, mover(namespace), installed), resizer: resizer(cluster, namespace) }
   const send = (method: string, path: string, options?: RequestOptions) =>
-    request(method, path.startsWith('/') ? path : below(namespace, path), options)
+    cluster.request(method, path.startsWith('/') ? path : below(namespace, path), options)
   return {
     namespace,
-    storageClass: storageClass.metadata.name,
+    storageClass,
     context: CONTEXT,
     kubeconfig: cluster.kubeconfig,
-    env: environment(cluster, folder, kots.bin),
+    env: environment(cluster, folder, standIns.kots.bin),
     standIns,
-    objects,
     send,
     get: (path, query = {}) => good(send('GET', path, { query })),
-    stop: async () => void (await Promise.all([standIns.resizer.stop(), kots.stop()])),
+    stop: async () => void (await Promise.all([standIns.resizer.stop(), standIns.kots.stop()])),
   }
 }
 
@@ -112,6 +129,7 @@ const mover =
     const { kind, metadata, spec } = object
     const own = (name: string) => `${namespace}-${name}`
     if (metadata.namespace === NAMESPACE) metadata.namespace = namespace
+    if (kind === 'Namespace') metadata.name = namespace
     // Two default classes would be refused; claims are loaded with the class that they would have got.
     if (kind === 'StorageClass') delete metadata.annotations
     if (kind === 'StorageClass' || kind === 'PersistentVolume' || kind === 'Backup') metadata.name = own(metadata.name)

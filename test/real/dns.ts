@@ -3,7 +3,7 @@
  * who is started by `words` asks it: in a mount namespace whose /etc/resolv.conf is another file. That takes root.
  */
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { spawn, type ChildProcess } from 'node:child_process'
+import { execFileSync, spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -24,8 +24,15 @@ export interface Dns {
   stop(): Promise<void>
 }
 
-/** Why it cannot be had here. */
-export const noDns = (): string | undefined => (process.getuid?.() === 0 ? undefined : 'It needs root: a port below 1024, and a mount namespace.')
+/** Why it cannot be had here: a container's root may lack the right to mount. */
+export const noDns = (): string | undefined => {
+  try {
+    execFileSync('unshare', ['--mount', 'mount', '--bind', '/etc/resolv.conf', '/etc/resolv.conf'], { stdio: 'ignore' })
+    return undefined
+  } catch {
+    return 'It needs root, and the right to mount: its DNS server is that of /etc/resolv.conf in a mount namespace.'
+  }
+}
 
 const BALANCERS = 'elb.amazonaws.com'
 
@@ -64,12 +71,18 @@ export const startDns = async (): Promise<Dns> => {
 
 const AUTHORIZED = { authorization: 'AWS4-HMAC-SHA256 Credential=testing/20221122/us-east-1/route53/aws4_request' }
 
-/** A zone in Route 53, on an AWS API server; what stands in it, and what copies that into a DNS server, which is Route 53's other half. */
-export const startZone = async (url: string, name: string, dns: Dns): Promise<{ records(): Promise<Records>; stop(): Promise<void> }> => {
+/** Makes a zone in Route 53, on an AWS API server; its id. */
+export const makeZone = async (url: string, name: string): Promise<string> => {
   const body = `<CreateHostedZoneRequest xmlns="https://route53.amazonaws.com/doc/2013-04-01/"><Name>${name}.</Name><CallerReference>${name}</CallerReference></CreateHostedZoneRequest>`
   const made = await (await fetch(`${url}/2013-04-01/hostedzone`, { method: 'POST', body, headers: AUTHORIZED })).text()
   const id = /<Id>\/hostedzone\/(\w+)</.exec(made)?.[1]
   if (!id) throw new Error(`no zone: ${made}`)
+  return id
+}
+
+/** Such a zone, what stands in it, and what copies that into a DNS server, which is Route 53's other half. */
+export const startZone = async (url: string, name: string, dns: Dns): Promise<{ records(): Promise<Records>; stop(): Promise<void> }> => {
+  const id = await makeZone(url, name)
   const records = async (): Promise<Records> => {
     const text = await (await fetch(`${url}/2013-04-01/hostedzone/${id}/rrset`, { headers: AUTHORIZED })).text()
     return Object.fromEntries([...text.matchAll(/<ResourceRecordSet>.*?<\/ResourceRecordSet>/gs)].flatMap(([one]) => {

@@ -158,7 +158,7 @@ describe('install-server', () => {
     const before = await versions(cluster(), here)
     const again = await here.run(...CONFIRMED)
     expect([again.code, flat(again.stderr)]).toEqual([0, expect.stringContaining('Nothing to do')])
-    expect(await versions(cluster(), here)).toEqual(before)
+    expect([await versions(cluster(), here), await zone.records()]).toEqual([before, { [here.domain]: lead, [`app.${here.domain}`]: lead }])
     undisturbed = here
   })
 

@@ -38,6 +38,9 @@ export const lacks = (value: Value): string | undefined => {
   }
 }
 
+/** Each of its values is there: those in files, too. */
+export const isWhole = (filled: Filled): boolean => Object.values(filled).every((value) => lacks(value) === undefined)
+
 interface Item { name: string; type: string; title?: string; items?: { name: string; title?: string }[] }
 interface Group { name: string; title: string; items?: Item[] }
 type Placed = Item & { group: string }
@@ -86,7 +89,7 @@ const texts = (all: { name: string; text: string }[]): Record<string, string> =>
 
 /** The keys and values that were saved, to wait for their deploy; undefined where the keys are not known. */
 export const savedAs = async (filled: Filled): Promise<Record<string, string> | undefined> => {
-  const all = await appIsThere() ? await placed(filled) : undefined
+  const all = await appIsThere() && isWhole(filled) ? await placed(filled) : undefined
   return all && texts(all)
 }
 
@@ -152,7 +155,7 @@ export interface Configuration { filled: Filled; risk?: string }
  * along what else was saved: after the first deploy it holds for that version of the plan, and for no later one.
  */
 export const haveConfig = async ({ filled, risk }: Configuration): Promise<Done | Effect[]> => {
-  const running = await appIsThere()
+  const running = await appIsThere() && isWhole(filled)
   const why = running ? await holds(filled) : undefined
   if (why) return done(why)
   const all = running ? await placed(filled) : undefined
@@ -161,7 +164,7 @@ export const haveConfig = async ({ filled, risk }: Configuration): Promise<Done 
   return [{
     id: `kots set ${risk ? 'config' : labels(filled).join(', ')}`, again: 'mint', ...(risk ? { danger: risk, final: 'This cannot be changed later' } : {}), ...(newest === undefined ? {} : { subject: `version ${newest}` }),
     command: { words: WORDS(), stdin: all ? whole(all) : { say: 'the configuration, filled in', commands: [kots('get', 'config', '--appslug', SLUG)], read: async () => '' } },
-    ...(all ? {} : { onlyInCall: `The runbook fills in, once KOTS tells their keys: ${labels(filled).join(', ')}.` }),
+    ...(all ? {} : { onlyInCall: `The runbook fills in, once KOTS tells their keys and the files are there: ${labels(filled).join(', ')}.` }),
     call: async () => {
       if (newest !== undefined) await mustBeNewest(newest)
       const now = await placed(filled)

@@ -4,9 +4,18 @@
  */
 import { BALANCERS, balance, copyVolumes, get, hostname, ITEMS, service } from './backups.ts'
 import { NAMESPACE, podStatus } from './installation.ts'
-import { create, iso, list, type World } from './world.ts'
+import { create, iso, list, type KubeObject, type World } from './world.ts'
 
 const MINUTE = 60_000
+
+const labels = { app: 'nomad-server', layer: 'execution', 'kots.io/app-slug': 'circleci-server' }
+export const nomadServer = (): KubeObject => ({
+  apiVersion: 'apps/v1', kind: 'StatefulSet', metadata: { name: 'nomad-server', namespace: NAMESPACE, generation: 1, labels },
+  spec: {
+    replicas: 1, serviceName: 'nomad-server', selector: { matchLabels: { app: 'nomad-server' } }, updateStrategy: { type: 'RollingUpdate' },
+    template: { metadata: { labels }, spec: { containers: [{ name: 'nomad-server', image: 'circleci/nomad-server:3.4.0' }] } },
+  },
+})
 
 export const furnish = (world: World): void => {
   for (const name of BALANCERS) {
@@ -15,16 +24,9 @@ export const furnish = (world: World): void => {
   }
   world.dns = { 'circleci.example.com': hostname(world, BALANCERS[0] as string) }
   world.nomadServer = hostname(world, 'nomad-server-external')
-  const labels = { app: 'nomad-server', layer: 'execution', 'kots.io/app-slug': 'circleci-server' }
-  create(world, 'statefulsets', {
-    apiVersion: 'apps/v1', kind: 'StatefulSet', metadata: { name: 'nomad-server', namespace: NAMESPACE, generation: 1, labels },
-    spec: {
-      replicas: 1, serviceName: 'nomad-server', selector: { matchLabels: { app: 'nomad-server' } }, updateStrategy: { type: 'RollingUpdate' },
-      template: { metadata: { labels }, spec: { containers: [{ name: 'nomad-server', image: 'circleci/nomad-server:3.4.0' }] } },
-    },
-  })
+  create(world, 'statefulsets', nomadServer())
   for (const version of world.kots.versions) Object.assign(version.values, { vm_service_load_balancer: { value: hostname(world, 'vm-service') }, nomad_server_load_balancer: { value: hostname(world, 'nomad-server-external') } })
-  world.kots.items.push({ name: 'vm_service_load_balancer', type: 'text' }, { name: 'nomad_server_load_balancer', type: 'text' })
+  world.kots.items.push({ name: 'vm_service_load_balancer', type: 'text' })
 }
 
 export const furnishBackup = (world: World): void => {

@@ -85,6 +85,10 @@ export const GKE: Record<string, (asked: GkeAsked) => object | string> = {
       ...(status === 'PROVISIONING' ? {} : { endpoint: spelled(asked.url).replace('http://', '') }), ...(cluster.autopilot ? { autopilot: { enabled: true } } : {}),
     }
   },
+  'container clusters list': ({ world, flag }) => Object.entries(gkeOf(world).clusters).filter(([name]) => flag['filter'] === `name=${name}`).map(([name, { region }]) => ({
+    name, location: region, network: 'default', subnetwork: 'default',
+    networkConfig: { network: `projects/${PROJECT}/global/networks/default`, subnetwork: `projects/${PROJECT}/regions/${region}/subnetworks/default` },
+  })),
   'container clusters create': ({ world, on, flag, refuse }) => {
     const { enabled, clusters, offered, fails } = gkeOf(world)
     if (!enabled) throw disabled(refuse)
@@ -101,7 +105,7 @@ export const GKE: Record<string, (asked: GkeAsked) => object | string> = {
 }
 
 export const GKE_FLAGS: Record<string, string[]> = {
-  'services list': ['enabled', 'filter'], 'services enable': [], 'container get-server-config': ['region'], 'container clusters describe': ['region'],
+  'services list': ['enabled', 'filter'], 'services enable': [], 'container get-server-config': ['region'], 'container clusters describe': ['region'], 'container clusters list': ['filter'],
   'container clusters create': ['region', 'num-nodes', 'machine-type', 'cluster-version', 'release-channel', 'no-enable-autoupgrade', 'labels', 'async'],
   'container clusters get-credentials': ['region'],
 }

@@ -33,6 +33,10 @@ const LABELS: Record<string, [string, string, Record<string, string>?]> = {
   storage_gcs_expiry: ['Object Storage', 'Storage Object Expiry'],
   storage_gcs_key: ['Object Storage', 'Service Account JSON'],
   storage_gcs_account: ['Object Storage', 'GCP Workload Identity Service Account Email'],
+  nomad_server_load_balancer: ['Nomad', 'Nomad Load Balancer'],
+  nomad_server_cert: ['Nomad', 'Nomad Server Certificate'],
+  nomad_server_key: ['Nomad', 'Nomad Server Private Key'],
+  nomad_server_ca: ['Nomad', 'Nomad Server Certificate Authority (CA) Certificate'],
   postgres_pvc_size: ['Postgres', 'PostgreSQL Persistent Volume Size'],
   mongodb_pvc_size: ['MongoDB', 'MongoDB Persistent Volume Size'],
 }
@@ -40,7 +44,8 @@ const LABELS: Record<string, [string, string, Record<string, string>?]> = {
 const SECRET = /key$|secret|token/
 /** Items that an installation of some age has no values of. */
 export const moreItems: Item[] = [...['letsencrypt_enabled', 'acm_enabled'].map((name): Item => ({ name, type: 'bool', default: '0' })), ...['frontend_tls_key', 'frontend_tls_crt', 'github_enterprise_domain', 'github_enterprise_token', 'http_proxy', 'https_proxy', 'no_proxy',
-  'storage_s3_endpoint', 'storage_s3_expiry', 'storage_s3_access_key', 'storage_s3_secret_key', 'storage_s3_role', 'storage_gcs_bucket', 'storage_gcs_expiry', 'storage_gcs_key', 'storage_gcs_account']
+  'storage_s3_endpoint', 'storage_s3_expiry', 'storage_s3_access_key', 'storage_s3_secret_key', 'storage_s3_role', 'storage_gcs_bucket', 'storage_gcs_expiry', 'storage_gcs_key', 'storage_gcs_account',
+  'nomad_server_load_balancer', 'nomad_server_cert', 'nomad_server_key', 'nomad_server_ca']
   .map((name): Item => ({ name, type: SECRET.test(name) ? 'password' : 'text' }))]
 
 /** What has to be filled in before a deploy. */

@@ -71,6 +71,14 @@ export const CASES: Case[] = [
     runbook: 'create-gke', local: true, args: ['--project', 'my-project', '--region', 'europe-west1'], unasked: true,
     meanwhile: ({ gke }) => { if (gke) Object.assign(gke, { enabled: true, offered: ['1.22.15-gke.100'] }) },
   },
+  {
+    runbook: 'nomad-terraform', args: ['--provider', 'aws', '--region', 'us-east-1'], scenario: 'no-clients', unasked: true,
+    also: (world) => named('no-clients').apply(world), meanwhile: ({ kots }) => { kots.versions.unshift({ ...kots.versions[0] as World['kots']['versions'][number], sequence: 2 }) },
+  },
+  {
+    runbook: 'nomad-terraform', args: ['--provider', 'gcp', '--project', 'my-project', '--zone', 'europe-west1-b'], scenario: 'no-clients', unasked: true,
+    also: (world) => named('no-clients').apply(world), meanwhile: ({ kots }) => { kots.versions.unshift({ ...kots.versions[0] as World['kots']['versions'][number], sequence: 2 }) },
+  },
   { runbook: 'expand-pvc', args: ['--db', 'mongodb', '--size', '10Gi'], meanwhile: (world) => rename(world, 'statefulsets/circleci-server/mongodb') },
   { runbook: 'velero-aws', args: ['--bucket', 'my-backups', '--region', 'us-east-1'], scenario: 'no-velero', unasked: true, meanwhile: ({ aws }) => { aws.users['velero'] = { tags: [MARK], policies: {}, keys: [{ id: 'AKIALOST', created: '' }], created: '' } } },
   {

@@ -34,7 +34,7 @@ export const stopTools = (): void => {
  */
 export interface Given {
   stdin?: string | undefined; env?: Record<string, string>; noise?: RegExp; tells?: RegExp
-  /** What it says goes into this file: a tool that outlives us must not die of a pipe that nobody reads any more. */
+  /** What it says goes into this file, and what it writes is only yours: a tool that outlives us must not die of a pipe that nobody reads any more. */
   log?: string
   /** It ends in order where it is interrupted: by one signal, to itself and not to what it started. */
   orderly?: true
@@ -50,7 +50,7 @@ const run = async (words: string[], timeout: number, { stdin, env, log, orderly 
     quiet: true, nothrow: true, detached: true, stdio: [onStart || stdin !== undefined ? 'pipe' : 'ignore', 'pipe', 'pipe'], env: { ...environment, ...env },
     // exec: the child's pid is then the tool's own, which the journal notes.
     // A tool that opens /dev/stdin wants a pipe, as in the line that is shown; what Node gives is a socket.
-    prefix: onStart ? 'read -r _ && exec ' : 'exec ', postfix: `${stdin !== undefined ? ' < <(cat)' : onStart ? ' </dev/null' : ''}${log ? ` >${quote(log)} 2>&1` : ''}`,
+    prefix: `${onStart ? 'read -r _ && ' : ''}${log ? 'umask 077 && ' : ''}exec `, postfix: `${stdin !== undefined ? ' < <(cat)' : onStart ? ' </dev/null' : ''}${log ? ` >${quote(log)} 2>&1` : ''}`,
   })`${words}`
   const entry = { pid: child.pid ?? 0, kill: () => endGroup(child.pid, orderly) }
   if (onStart) await begin(child, onStart, stdin)

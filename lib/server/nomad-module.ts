@@ -132,12 +132,17 @@ export const mainFor = async (values: Given): Promise<Main> => {
     server_endpoint: { value: `${address}:${RPC}`, from: values.endpoint ? '--endpoint' : `address of the service ${SERVICE}` },
     ...(provider === 'aws' ? { region: { value: values.region ?? '', from: '--region' } } : {}), ...network.variables, ...(provider === 'aws' ? ofAws(values, tag) : ofGcp(values, tag)),
   }
+  return { text: textFor(provider, { tag, server }, variables, backend(values)), variables }
+}
+
+/** The text of main.tf: the back end, a variable for each value, the module, what it puts out. */
+export const textFor = (provider: 'aws' | 'gcp', { tag, server }: { tag: string; server: string }, variables: Record<string, Variable>, stateIn: string[]): string => {
   const own = provider === 'aws' ? ['region'] : ['project']
   const inputs = Object.keys(variables).filter((name) => !own.includes(name))
   const outputs: Record<string, string> = { ...FOR_KOTS, ...OUTPUTS[provider] }
   const rows = [
     `${MARK}, for server ${server}.`, '# It is written anew where a value changes: change values there, and not here.', '',
-    ...block('terraform', ['required_version = ">= 0.15.4"', 'required_providers {', provider === 'aws' ? '  aws = { source = "hashicorp/aws", version = "~> 3.0" }' : '  google-beta = { source = "hashicorp/google-beta", version = "~> 3.0" }', '}', ...backend(values)]),
+    ...block('terraform', ['required_version = ">= 0.15.4"', 'required_providers {', provider === 'aws' ? '  aws = { source = "hashicorp/aws", version = "~> 3.0" }' : '  google-beta = { source = "hashicorp/google-beta", version = "~> 3.0" }', '}', ...stateIn]),
     ...Object.entries(variables).flatMap(([name, { value, from }]) => block(`variable "${name}"`, [`description = ${hcl(from)}`, `type        = ${typeOf(value)}`, `default     = ${hcl(value)}`])),
     ...(provider === 'aws' ? block('provider "aws"', ['region = var.region']) : block('provider "google-beta"', ['project = var.project', 'region  = var.region', 'zone    = var.zone'])),
     ...block('module "nomad"', [
@@ -146,7 +151,7 @@ export const mainFor = async (values: Given): Promise<Main> => {
     ]),
     ...Object.entries(outputs).flatMap(([name, output]) => block(`output "${name}"`, aligned([['value', `module.nomad.${output}`], ...(/_key$/.test(name) ? [['sensitive', 'true'] as [string, string]] : [])]))),
   ]
-  return { text: `${rows.join('\n').trimEnd()}\n`, variables }
+  return `${rows.join('\n').trimEnd()}\n`
 }
 
 /** The line that makes clients anew: those that run keep the certificate, and the address, that they were started with. */

@@ -24,6 +24,7 @@ const HOW = {
   curl: '`apt-get install curl`',
   certbot: '`pip install certbot certbot-dns-route53 certbot-dns-google`, and put it on PATH',
   pebble: '`go install github.com/letsencrypt/pebble/v2/cmd/pebble@latest`, and put it on PATH',
+  terraform: 'see https://developer.hashicorp.com/terraform/install',
   openssl: '`apt-get install openssl`',
 }
 

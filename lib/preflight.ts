@@ -76,7 +76,7 @@ const undeployed = (versions: KotsVersion[]): KotsVersion[] => {
 }
 
 /** A deploy would take along nothing but items that are ours; where it would, the operator is asked. */
-export const nothingElseIsUndeployed = (isOurs: (key: Item['key']) => boolean) => preflight('undeployed', 'KOTS holds nothing else that was saved and never deployed; it would go out with this', async () => {
+export const nothingElseIsUndeployed = (isOurs: (key: Item['key']) => boolean | Promise<boolean>) => preflight('undeployed', 'KOTS holds nothing else that was saved and never deployed; it would go out with this', async () => {
   const versions = await kotsVersions()
   if (!versions) return ok('KOTS cannot list its versions; look at Version History for changes that were never deployed')
   const pending = undeployed(versions)
@@ -84,7 +84,8 @@ export const nothingElseIsUndeployed = (isOurs: (key: Item['key']) => boolean) =
   const deployed = deployedOf(versions)
   const names = deployed && await changedItems(deployed.sequence)
   // What an interrupted run of this procedure saved is no news.
-  const others = names?.filter((name) => !isOurs(name))
+  const ours = await Promise.all((names ?? []).map(isOurs))
+  const others = names?.filter((_, n) => !ours[n])
   if (others && !others.length && pending.every(({ versionLabel }) => versionLabel === deployed?.versionLabel)) return ok('only this change waits to be deployed')
   const newer = pending.find(({ versionLabel }) => deployed && versionLabel !== deployed.versionLabel)
   if (newer) {

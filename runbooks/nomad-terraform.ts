@@ -11,7 +11,7 @@ import { haveApplied, haveInit, haveMain, haveOutputs, havePlan, terraformIn } f
 import { minutes, step, verifyStep } from '../lib/effect.ts'
 import { nothingElseIsUndeployed, permissionsAllow } from '../lib/preflight.ts'
 import { runbook } from '../lib/runbook.ts'
-import { byHand, haveConfig, savedAs, type Filled } from '../lib/server/config.ts'
+import { byHand, FOR_CONFIG, haveConfig, isOneOf, savedAs, type Filled } from '../lib/server/config.ts'
 import { adminConsole, kotsReaches } from '../lib/server/kots.ts'
 import { clients, clientsAreReady, nomadServersRun, serversHave } from '../lib/server/nomad.ts'
 import { clientInputs, clientsGoTogether, type Given } from '../lib/server/nomad-inputs.ts'
@@ -38,9 +38,9 @@ export default runbook(import.meta, {
     '--provider aws --region us-east-1 --rehearse --scenario no-clients',
   ],
   preflight: (values) => [
-    permissionsAllow([{ verbs: ['get', 'list', 'delete'], resource: 'pods' }, { verbs: ['create'], resource: 'pods/exec' }, { verbs: ['get'], resource: 'services' }]),
+    permissionsAllow([...FOR_CONFIG, { verbs: ['get', 'list', 'delete'], resource: 'pods' }]),
     terraformFits(values), values.provider === 'aws' ? accountAnswers(awsIn(values.region ?? '', values.profile)) : projectAnswers(gcpIn(values.project ?? '')),
-    endpointIsInternal(values), networkIsKnown(values), sizeFits(values), folderIsOurs(values), stateIsOurs(values, terraformOf(values)), nothingElseIsUndeployed((key) => /nomad/i.test(key)),
+    endpointIsInternal(values), networkIsKnown(values), sizeFits(values), folderIsOurs(values), stateIsOurs(values, terraformOf(values)), nothingElseIsUndeployed(isOneOf(['nomadBalancer', 'nomadCertificate', 'nomadKey', 'nomadCa'])),
   ],
   outcome: ({ nodes }) => `${nodes} Nomad clients are ready for jobs`,
   facts: async (values) => ({ 'Nomad servers': await serverAddress(values), network: (await networkOf(values)).say, machines: (await sizeFits(values).look()).say, clients: `${await clients() ?? 'unknown how many'} ready` }),
@@ -52,7 +52,7 @@ export default runbook(import.meta, {
   ],
   steps: (values) => {
     const tf = terraformOf(values), files = filesIn(values.folder)
-    const filled = async (): Promise<Filled> => ({ nomadBalancer: await serverAddress(values), nomadCertificate: { file: files.certificate }, nomadKey: { file: files.key }, nomadCa: { file: files.ca } })
+    const filled = async (): Promise<Filled> => ({ nomadBalancer: await serverAddress(values), nomadCertificate: { file: files.certificate, later: true }, nomadKey: { file: files.key, later: true }, nomadCa: { file: files.ca, later: true } })
     return [
       step('main', 'Write main.tf', () => haveMain(tf), { back: `${values.folder}/main.tf changes nothing by itself.` }),
       step('init', 'Get the module and its providers', () => haveInit(tf)),

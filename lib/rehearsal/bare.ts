@@ -84,7 +84,7 @@ export const firstDeploy = (world: World): void => {
 }
 
 const startFrontend = (world: World): void => {
-  for (const one of list(world, 'deployments', NAMESPACE)) change(world, one, () => { one.status = { observedGeneration: 1, replicas: 1, updatedReplicas: 1, readyReplicas: 1, availableReplicas: 1 } })
+  for (const one of list(world, 'deployments', NAMESPACE)) change(world, one, ({ spec: { replicas } }) => { one.status = { observedGeneration: 1, replicas, updatedReplicas: replicas, readyReplicas: replicas, availableReplicas: replicas } })
   // Who has no zone that the runbook knows makes the records by hand; and somebody logs in.
   after(world, 3 * MINUTE, 'records')
 }

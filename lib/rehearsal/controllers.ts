@@ -4,6 +4,7 @@
  */
 import { firstDeploy, install } from './bare.ts'
 import { joinNodes } from './clusters.ts'
+import { runOutput, scaleOutput } from './execution.ts'
 import { claimAndVolume, NAMESPACE, podStatus } from './installation.ts'
 import { rendered } from './kots.ts'
 import { bytes, matches } from './quantity.ts'
@@ -64,6 +65,7 @@ const happen = (world: World, due: Due): void => {
   if (due.do === 'install') return install(world, due.name)
   if (due.do === 'join-nodes') return joinNodes(world, due.name)
   if (due.do === 'run-velero') return runVelero(world, due.name)
+  if (due.do === 'run-output') return runOutput(world)
   if (due.do === 'orphan') return orphan(world, due.name, due.uid as string)
   if (due.do === 'finish-deploy') return finishDeploy(world, due.sequence as number)
   const object = world.objects[keyOf(due.do === 'start-pod' ? PODS : CLAIMS, due.name, NAMESPACE)]
@@ -261,7 +263,9 @@ const finishDeploy = (world: World, sequence: number): void => {
   }
   const refused = pairs.some(([set, live]) => live && size(live) !== size(set))
   version.status = world.rules.deployFails || refused ? 'failed' : 'deployed'
-  if (version.status === 'deployed') firstDeploy(world)
+  if (version.status !== 'deployed') return
+  firstDeploy(world)
+  scaleOutput(world, version)
 }
 
 /** Starts the deploy of a version that KOTS has just made. */

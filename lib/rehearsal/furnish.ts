@@ -3,7 +3,9 @@
  * backup.
  */
 import { BALANCERS, balance, copyVolumes, get, hostname, ITEMS, service } from './backups.ts'
+import { runOutput, scaleOutput } from './execution.ts'
 import { NAMESPACE, podStatus } from './installation.ts'
+import { newest } from './kots.ts'
 import { create, iso, list, type KubeObject, type World } from './world.ts'
 
 const MINUTE = 60_000
@@ -25,6 +27,8 @@ export const furnish = (world: World): void => {
   world.dns = { 'circleci.example.com': hostname(world, BALANCERS[0] as string) }
   world.nomadServer = hostname(world, 'nomad-server-external')
   create(world, 'statefulsets', nomadServer())
+  scaleOutput(world, newest(world.kots))
+  runOutput(world)
   for (const version of world.kots.versions) Object.assign(version.values, { vm_service_load_balancer: { value: hostname(world, 'vm-service') }, nomad_server_load_balancer: { value: hostname(world, 'nomad-server-external') } })
   world.kots.items.push({ name: 'vm_service_load_balancer', type: 'text' })
 }

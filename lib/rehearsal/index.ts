@@ -164,8 +164,8 @@ const limited = (clock: Required<Clock>, ms: number) => {
 const NO_WAY = '7'
 
 /** Questions to hosts too; what is secret in them is no word. */
-const webCarrier = (url: string, clock: Required<Clock>): WebCarrier => async (host, { method, path, within = PATIENCE, ...secrets }) => {
-  const { ended, late } = limited(clock, within)
+const webCarrier = (url: string, clock: Required<Clock>): WebCarrier => async (host, { method, path, ...secrets }) => {
+  const { ended, late } = limited(clock, PATIENCE)
   try {
     const words = [host, method, path]
     const response = await fetch(`${url}/tools`, { method: 'POST', body: words.join('') + JSON.stringify(secrets), signal: late.signal, headers: { connection: 'close', 'x-tool': 'web', 'x-lengths': words.map((word) => word.length).join(' ') } })

@@ -2,6 +2,7 @@
  * The Config screen of the rehearsal's installation: sections, labels and choices of its items, as the admin console
  * tells them. The keys are made up, for those of the real one are not public.
  */
+import { executionItems, executionLabels } from './execution.ts'
 import { newest, type Item, type Kots } from './kots.ts'
 
 /** Section, label, choices. */
@@ -33,20 +34,16 @@ const LABELS: Record<string, [string, string, Record<string, string>?]> = {
   storage_gcs_expiry: ['Object Storage', 'Storage Object Expiry'],
   storage_gcs_key: ['Object Storage', 'Service Account JSON'],
   storage_gcs_account: ['Object Storage', 'GCP Workload Identity Service Account Email'],
-  nomad_server_load_balancer: ['Nomad', 'Nomad Load Balancer'],
-  nomad_server_cert: ['Nomad', 'Nomad Server Certificate'],
-  nomad_server_key: ['Nomad', 'Nomad Server Private Key'],
-  nomad_server_ca: ['Nomad', 'Nomad Server Certificate Authority (CA) Certificate'],
   postgres_pvc_size: ['Postgres', 'PostgreSQL Persistent Volume Size'],
   mongodb_pvc_size: ['MongoDB', 'MongoDB Persistent Volume Size'],
+  ...executionLabels,
 }
 
 const SECRET = /key$|secret|token/
 /** Items that an installation of some age has no values of. */
-export const moreItems: Item[] = [...['letsencrypt_enabled', 'acm_enabled'].map((name): Item => ({ name, type: 'bool', default: '0' })), ...['frontend_tls_key', 'frontend_tls_crt', 'github_enterprise_domain', 'github_enterprise_token', 'http_proxy', 'https_proxy', 'no_proxy',
-  'storage_s3_endpoint', 'storage_s3_expiry', 'storage_s3_access_key', 'storage_s3_secret_key', 'storage_s3_role', 'storage_gcs_bucket', 'storage_gcs_expiry', 'storage_gcs_key', 'storage_gcs_account',
-  'nomad_server_load_balancer', 'nomad_server_cert', 'nomad_server_key', 'nomad_server_ca']
-  .map((name): Item => ({ name, type: SECRET.test(name) ? 'password' : 'text' }))]
+export const moreItems: Item[] = [...['letsencrypt_enabled', 'acm_enabled'].map((name): Item => ({ name, type: 'bool', default: '0' })), ...['github_enterprise_domain', 'github_enterprise_token', 'http_proxy', 'https_proxy', 'no_proxy',
+  'storage_s3_endpoint', 'storage_s3_expiry', 'storage_s3_access_key', 'storage_s3_secret_key', 'storage_s3_role', 'storage_gcs_bucket', 'storage_gcs_expiry', 'storage_gcs_key', 'storage_gcs_account']
+  .map((name): Item => ({ name, type: SECRET.test(name) ? 'password' : 'text' })), ...executionItems]
 
 /** What has to be filled in before a deploy. */
 const REQUIRED = ['domain_name', 'frontend_tls_key', 'frontend_tls_crt', 'signing_keyset', 'encryption_keyset', 'github_client_id', 'github_client_secret']

@@ -28,6 +28,8 @@ const item = (name: string, type: Item['type'], value?: string, normally?: strin
 
 const items = [
   item('domain_name', 'text', 'circleci.example.com'),
+  item('frontend_tls_key', 'password', secret('frontend key', 40)),
+  item('frontend_tls_crt', 'text', 'of another authority'),
   item('signing_keyset', 'password', secret('signing keyset', 32)),
   item('encryption_keyset', 'password', secret('encryption keyset', 32)),
   item('github_type', 'select_one', 'github_type_enterprise', 'github_type_cloud'),

@@ -6,7 +6,6 @@ import { join } from 'node:path'
 import { valuesIn } from '../cloud/terraform.ts'
 import { readSecret } from '../files.ts'
 import { hostname } from './backups.ts'
-import { chain, keys } from './certificates.ts'
 import { eksOf } from './eks.ts'
 import { gkeOf } from './gke.ts'
 import { secret } from './secret.ts'
@@ -186,10 +185,7 @@ const withoutClients = (world: World): void => {
   const before = world.time - 20 * 86_400_000
   world.terraform = {}
   delete world.nomadServer
-  for (const { values } of world.kots.versions) {
-    for (const name of NOMAD) delete values[name]
-    Object.assign(values, { frontend_tls_crt: { value: chain('new') }, frontend_tls_key: { value: keys('new') } })
-  }
+  for (const { values } of world.kots.versions) for (const name of NOMAD) delete values[name]
   eksOf(world).clusters['circleci-server'] ??= { created: before, region: 'us-east-1', version: '1.21', own: true, addons: {} }
   Object.assign(gkeOf(world), { enabled: true, clusters: { 'circleci-server': { created: before, region: 'europe-west1', version: '1.21.14-gke.4300', nodes: 9, type: 'n1-standard-4' } } })
 }

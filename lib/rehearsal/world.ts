@@ -25,7 +25,7 @@ export interface KubeObject {
 
 export interface Owner { apiVersion: string; kind: string; name: string; uid: string; controller?: boolean; blockOwnerDeletion?: boolean }
 
-export interface Due { at: number; do: 'orphan' | 'start-pod' | 'grow-volume' | 'grow-files' | 'finish-deploy' | 'start-velero' | 'validate-location' | 'run-velero' | 'install' | 'join-nodes'; name: string; uid?: string; sequence?: number }
+export interface Due { at: number; do: 'orphan' | 'start-pod' | 'grow-volume' | 'grow-files' | 'finish-deploy' | 'start-velero' | 'validate-location' | 'run-velero' | 'install' | 'join-nodes' | 'run-output'; name: string; uid?: string; sequence?: number }
 
 /** What this installation does otherwise than a healthy one; scenarios set it. */
 export interface Rules {

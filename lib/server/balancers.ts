@@ -1,7 +1,8 @@
 /** The load balancers of the installation, and the addresses that the cloud gave them. */
 import type { V1Service } from '@kubernetes/client-node'
 import type { Check } from '../effect.ts'
-import { minutes } from '../effect.ts'
+import type { Told } from './config.ts'
+import { bad, minutes, ok, preflight, warning } from '../effect.ts'
 import { addressesOf } from '../names.ts'
 import { kubectl, read, ref } from '../cluster/objects.ts'
 import { line } from '../shell.ts'
@@ -41,4 +42,18 @@ export const hasAddress = (name: string): Check => ({
   command: { words: kubectl(['get', 'service', name, '-o', 'go-template={{if .status.loadBalancer.ingress}}yes{{end}}'], 'Service') },
   holds: async () => Boolean(await addressOf(name)) || 'none yet',
   hint: async () => `See why the cloud gives none: ${line(kubectl(['describe', 'service', name], 'Service'))}`,
+})
+
+/** Its address as a field of the Config screen gets it. */
+export const toldAddress = (name: string): Told => ({
+  say: `the address of service ${name}`, read: () => addressOf(name),
+  words: kubectl(['get', 'service', name, '-o', 'jsonpath={.status.loadBalancer.ingress[0].hostname}{.status.loadBalancer.ingress[0].ip}'], 'Service'),
+})
+
+/** The server is deployed: its service is there, with an address or without one yet. */
+export const serviceIsThere = (name: string) => preflight('service', `the service ${name} is there, with an address`, async () => {
+  const address = addressIn(await read(ref('Service', name)))
+  if (address) return ok(`${name} is ${address}`)
+  return await read(ref('Service', name)) ? warning(`service ${name} has no address yet; the run waits for it`, `See why the cloud gives none: ${line(kubectl(['describe', 'service', name], 'Service'))}`)
+    : bad(`there is no service ${name}: the server is not deployed here`, 'Install it first (npx tsx runbooks/install-server.ts), or name its namespace with --namespace.')
 })

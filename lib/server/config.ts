@@ -1,29 +1,42 @@
 /**
  * Fills in the Config screen of the admin console in one pass: finds the key of each field by its label on the live
  * system, and saves and deploys them all together. Where a field is not found, a person fills the screen in, and is
- * told what with. Installation guide 3.3.0, phase 2.
+ * told what with. Installation guide 3.3.0, phases 2 and 3.
  */
+import type { Permission } from '../cluster/objects.ts'
 import type { Done, Effect } from '../effect.ts'
-import type { Pipe } from '../shell.ts'
 import { oncePerLook } from '../door.ts'
 import { done, minutes } from '../effect.ts'
 import { fail } from '../fail.ts'
 import { placeOf, readSecret } from '../files.ts'
+import { line, quote, type Pipe } from '../shell.ts'
 import { runTool } from '../tools.ts'
 import { CONFIG, type Field, type FieldName } from './config-screen.ts'
 import { adminConsole, appIsThere, configYaml, inForce, itemsInForce, kots, kotsVersions, mustBeNewest, SLUG, valueOf } from './kots.ts'
 import { askConsole } from './kotsadm.ts'
 
-/** What goes into a field: a text, or what a file holds, whole or behind the beginning of a line. */
-export type Value = string | { file: string; after?: string }
+/**
+ * What goes into a field: a text; what a file holds, whole or behind the beginning of a line, with `later` where an
+ * earlier step writes it; or what only the world tells once an earlier step is done.
+ */
+export type Value = string | { file: string; after?: string; later?: true } | Told
+/** A question in its two forms: a command that prints the answer, and the read; undefined while there is none. No secret. */
+export interface Told { say: string; words: string[]; read(): Promise<string | undefined> }
 export type Filled = Partial<Record<FieldName, Value>>
 
-/** The text itself. It may be a secret. Throws where the file does not hold it. */
-const textOf = (value: Value): string => {
+/**
+ * The text itself, as it is or without the space around it. It may be a secret. Undefined where it is not there yet, and
+ * an earlier step makes it; throws where nobody does.
+ */
+const textOf = async (value: Value, asItIs = false): Promise<string | undefined> => {
   if (typeof value === 'string') return value
-  const { file, after } = value
+  if ('read' in value) return value.read()
+  return value.later && lacks(value) ? undefined : inFile(value, asItIs)
+}
+
+const inFile = ({ file, after }: { file: string; after?: string }, asItIs = false): string => {
   const held = readSecret(file)
-  const found = after === undefined ? held?.trim() : held?.split('\n').find((row) => row.startsWith(after))?.slice(after.length).trim()
+  const found = after === undefined ? (asItIs ? held : held?.trim()) : held?.split('\n').find((row) => row.startsWith(after))?.slice(after.length).trim()
   if (!found) throw fail(`${placeOf(file)} ${held === undefined ? 'is not there' : after ? `has no line that begins with ${after}` : 'is empty'}.`, 'Name the file that holds it, or run the runbook that writes it; then repeat the same line.')
   return found
 }
@@ -31,31 +44,33 @@ const textOf = (value: Value): string => {
 /** Whether the file of a value is there, and holds it. */
 export const lacks = (value: Value): string | undefined => {
   try {
-    textOf(value)
+    if (typeof value !== 'string' && 'file' in value) inFile(value)
     return undefined
   } catch (error) {
     return (error as Error).message
   }
 }
 
-/** Each of its values is there: those in files, too. */
-export const isWhole = (filled: Filled): boolean => Object.values(filled).every((value) => lacks(value) === undefined)
-
 interface Item { name: string; type: string; title?: string; items?: { name: string; title?: string }[] }
 interface Group { name: string; title: string; items?: Item[] }
-type Placed = Item & { group: string }
+type OnScreen = Item & { group: string }
 
 /** The items of the newest version with their labels, as the console draws them. */
-const screen = oncePerLook(async (): Promise<Placed[]> => {
+const screen = oncePerLook(async (): Promise<OnScreen[]> => {
   const app = await askConsole<{ currentSequence?: number }>(`/api/v1/app/${SLUG}`)
   const { body } = await askConsole<{ configGroups?: Group[] }>(`/api/v1/app/${SLUG}/config/${app.body.currentSequence ?? 0}`)
   return (body.configGroups ?? []).flatMap(({ name, title, items = [] }) => items.map((item) => ({ ...item, group: `${name} ${title}` })))
 })
 
+/** What filling in the screen asks of the cluster: the console's key, and curl in its pod. */
+export const FOR_CONFIG: Permission[] = [
+  { verbs: ['get'], resource: 'services' }, { verbs: ['get'], resource: 'deployments', group: 'apps' }, { verbs: ['get'], resource: 'secrets' }, { verbs: ['create'], resource: 'pods/exec' },
+]
+
 const plain = (text: string): string => text.toLowerCase().replaceAll(/[^a-z0-9]+/g, ' ').trim()
 
 /** The one item of a field; where several have its label, what tells them apart is looked for in key and section. */
-export const itemFor = ({ section, label, key }: Field, items: Placed[]): Placed | undefined => {
+export const itemFor = ({ section, label, key }: Field, items: OnScreen[]): OnScreen | undefined => {
   const labels = label.split('|').map(plain)
   let found = items.filter(({ title }) => labels.includes(plain(title ?? '')))
   if (found.length > 1 && key) {
@@ -72,37 +87,42 @@ const stored = ({ type, items = [] }: Item, text: string): string | undefined =>
   return type === 'file' ? Buffer.from(text).toString('base64') : text
 }
 
-interface Ready { name: string; value: Value; text: string; encoded: boolean }
+interface Placed { name: string; value: Value; text: string | undefined; encoded: boolean }
 
-/** What each item gets, by its key; undefined where one of them is not found, or has no such choice. */
-const placed = async (filled: Filled): Promise<Ready[] | undefined> => {
+/** What each item gets, by its key, and no text of what is not there yet; undefined where one of them is not found, or has no such choice. */
+const placed = async (filled: Filled): Promise<Placed[] | undefined> => {
   const items = await screen()
-  const all = Object.entries(filled).map(([field, value]) => {
+  const all = await Promise.all(Object.entries(filled).map(async ([field, value]) => {
     const item = itemFor(CONFIG[field as FieldName], items)
-    const text = item && stored(item, textOf(value))
-    return item && text !== undefined ? { name: item.name, value, text, encoded: item.type === 'file' } : undefined
-  })
+    const given = item && await textOf(value, item.type === 'file'), text = item && given !== undefined ? stored(item, given) : undefined
+    return item && (given === undefined || text !== undefined) ? { name: item.name, value, text, encoded: item.type === 'file' } : undefined
+  }))
   return all.every((one) => one !== undefined) ? all : undefined
 }
 
-const texts = (all: { name: string; text: string }[]): Record<string, string> => Object.fromEntries(all.map(({ name, text }) => [name, text]))
+/** The text of each item; undefined where one of them is not there yet. */
+const texts = (all: Placed[]): Record<string, string> | undefined =>
+  (all.every(({ text }) => text !== undefined) ? Object.fromEntries(all.map(({ name, text }) => [name, text as string])) : undefined)
 
 /** The keys and values that were saved, to wait for their deploy; undefined where the keys are not known. */
 export const savedAs = async (filled: Filled): Promise<Record<string, string> | undefined> => {
-  const all = await appIsThere() && isWhole(filled) ? await placed(filled) : undefined
+  const all = await appIsThere() ? await placed(filled) : undefined
   return all && texts(all)
 }
+
+/** What is chosen among a few: stored under a key. */
+const CHOICES: FieldName[] = ['githubType', 'storage', 's3Authentication', 'vmProvider', 'vmAuthentication', 'vmAccount', 'autoscalerProvider', 'autoscalerAuthentication', 'autoscalerType']
 
 /** How one knows that all of it holds, whoever filled it in, and under whatever keys. */
 const holds = async ({ noProxy: _secondPass, ...filled }: Filled): Promise<string | undefined> => {
   const all = await placed(filled)
-  if (all) return inForce(texts(all))
+  const known = all && texts(all)
+  if (all) return known && inForce(known)
   const [versions, items] = [await kotsVersions(), await itemsInForce()]
   if (typeof items === 'string' || (versions && !versions.some(({ status }) => status === 'deployed'))) return undefined
   const there = new Set(items.map((item) => (valueOf(item) ?? '').trim()))
-  // A choice is stored under a key that nobody outside knows.
-  const wanted = Object.entries(filled).flatMap(([field, value]) => (['githubType', 'storage', 's3Authentication'].includes(field) ? [] : [textOf(value)]))
-  return wanted.every((text) => there.has(text)) ? 'each value stands in the deployed configuration' : undefined
+  const wanted = await Promise.all(Object.entries(filled).filter(([field]) => !CHOICES.includes(field as FieldName)).map(([, value]) => textOf(value)))
+  return wanted.every((text) => text !== undefined && there.has(text)) ? 'each value stands in the deployed configuration' : undefined
 }
 
 /** What a field holds in the version that is deployed or on its way. It may be a secret. */
@@ -116,31 +136,43 @@ export const deployedOtherwise = async (filled: Filled): Promise<string[]> => {
   if (!await appIsThere() || !(await kotsVersions())?.some(({ status }) => status === 'deployed')) return []
   const [all, items] = [await screen(), await itemsInForce()]
   if (typeof items === 'string') return []
-  return Object.entries(filled).flatMap(([name, value]) => {
-    const field = CONFIG[name as FieldName], item = itemFor(field, all)
+  return (await Promise.all(Object.entries(filled).map(async ([name, value]) => {
+    const field = CONFIG[name as FieldName], item = itemFor(field, all), text = await textOf(value)
     const held = item && valueOf(items.find(({ key }) => key === item.name))
-    return held && held !== stored(item, textOf(value)) ? [labelOf(field)] : []
-  })
+    return held && text !== undefined && held !== stored(item, text) ? [labelOf(field)] : []
+  }))).flat()
 }
 
-/** What awk puts in the place of each item: a text, or what the file holds. Secrets are read by awk itself. */
-const program = (all: Ready[]): string => {
+/** Whether an item is one of these fields: what an interrupted run of the same procedure saved is no news. */
+export const isOneOf = (fields: FieldName[]) => async (key: string): Promise<boolean> => {
+  const items = await screen()
+  return fields.some((field) => itemFor(CONFIG[field], items)?.name === key)
+}
+
+/** What awk puts in the place of each item: a text, what the file holds, what a command prints. Secrets are read by awk itself. */
+const program = (all: Placed[]): string => {
   const quoted = (text: string) => JSON.stringify(text)
-  const rows = all.map(({ name, value, text, encoded }) => (typeof value === 'string' ? `t[${quoted(name)}]=${quoted(text)}`
-    : `f[${quoted(name)}]=${quoted(value.file)}${value.after === undefined ? '' : `; a[${quoted(name)}]=${quoted(value.after)}`}${encoded ? `; b[${quoted(name)}]` : ''}`))
-  return `BEGIN { ${rows.join('; ')} } /^    [^ ]/ { k = $1; sub(/:.*/, "", k); mine = (k in t || k in f); if (mine) { print "    " k ":"; print "      value: |-"; `
-    + 'if (k in t) print "        " t[k]; else if (k in b) { printf "        "; c = "base64 < " f[k]; while ((c | getline row) > 0) printf "%s", row; print "" } else while ((getline row < f[k]) > 0) if (!(k in a)) print "        " row; else if (index(row, a[k]) == 1) print "        " substr(row, length(a[k]) + 1) } } '
+  const rows = all.map(({ name, value, text = '', encoded }) => (typeof value === 'string' ? `t[${quoted(name)}]=${quoted(text)}`
+    : 'words' in value ? `p[${quoted(name)}]=${quoted(line(value.words))}`
+    : `f[${quoted(name)}]=${quoted(value.file)}${value.after === undefined ? '' : `; a[${quoted(name)}]=${quoted(value.after)}`}${encoded ? `; b[${quoted(name)}]=${quoted(`base64 < ${quote(value.file)}`)}` : ''}`))
+  return `BEGIN { ${rows.join('; ')} } /^    [^ ]/ { k = $1; sub(/:.*/, "", k); mine = (k in t || k in p || k in f); if (mine) { print "    " k ":"; print "      value: |-"; `
+    + 'if (k in t) print "        " t[k]; else if (k in p) { p[k] | getline row; print "        " row } else if (k in b) { printf "        "; while ((b[k] | getline row) > 0) printf "%s", row; print "" } '
+    // One file may hold the values of several items: it is read again from its beginning.
+    + 'else { while ((getline row < f[k]) > 0) if (!(k in a)) print "        " row; else if (index(row, a[k]) == 1) print "        " substr(row, length(a[k]) + 1); close(f[k]) } } } '
     + '!mine || /^[^ ]|^  [^ ]/ { print }'
 }
 
 /** The whole configuration with ours in it: what is not in it would be cleared. */
-const whole = (all: Ready[]): Pipe => ({
+const whole = (all: Placed[]): Pipe => ({
   say: 'the configuration, filled in',
   commands: [kots('get', 'config', '--appslug', SLUG), ['awk', program(all)]],
   read: async () => {
     const { parse, stringify } = await import('yaml')
     const document = parse(await configYaml()) as { spec: { values: Record<string, { value?: string } | null> } }
-    for (const { name, text } of all) document.spec.values[name] = { value: text }
+    for (const { name, text, value } of all) {
+      if (text === undefined) throw fail(`Not there: ${typeof value !== 'string' && 'say' in value ? value.say : lacks(value)}.`, 'Repeat the same line: it looks at the steps before this one.')
+      document.spec.values[name] = { value: text }
+    }
     return stringify(document)
   },
 })
@@ -155,16 +187,18 @@ export interface Configuration { filled: Filled; risk?: string }
  * along what else was saved: after the first deploy it holds for that version of the plan, and for no later one.
  */
 export const haveConfig = async ({ filled, risk }: Configuration): Promise<Done | Effect[]> => {
-  const running = await appIsThere() && isWhole(filled)
+  const running = await appIsThere()
   const why = running ? await holds(filled) : undefined
   if (why) return done(why)
   const all = running ? await placed(filled) : undefined
   if (running && (!all || typeof await itemsInForce() === 'string')) return []
-  const newest = risk ? undefined : (await kotsVersions())?.[0]?.sequence
+  const versions = running ? await kotsVersions() : undefined
+  const first = risk !== undefined && !versions?.some(({ status }) => status === 'deployed')
+  const newest = first ? undefined : versions?.[0]?.sequence
   return [{
-    id: `kots set ${risk ? 'config' : labels(filled).join(', ')}`, again: 'mint', ...(risk ? { danger: risk, final: 'This cannot be changed later' } : {}), ...(newest === undefined ? {} : { subject: `version ${newest}` }),
+    id: `kots set ${risk ? 'config' : labels(filled).join(', ')}`, again: 'mint', ...(first ? { danger: risk, final: 'This cannot be changed later' } : {}), ...(newest === undefined ? {} : { subject: `version ${newest}` }),
     command: { words: WORDS(), stdin: all ? whole(all) : { say: 'the configuration, filled in', commands: [kots('get', 'config', '--appslug', SLUG)], read: async () => '' } },
-    ...(all ? {} : { onlyInCall: `The runbook fills in, once KOTS tells their keys and the files are there: ${labels(filled).join(', ')}.` }),
+    ...(all ? {} : { onlyInCall: `The runbook fills in, once KOTS tells their keys: ${labels(filled).join(', ')}.` }),
     call: async () => {
       if (newest !== undefined) await mustBeNewest(newest)
       const now = await placed(filled)
@@ -177,13 +211,15 @@ export const haveConfig = async ({ filled, risk }: Configuration): Promise<Done 
 const labels = (filled: Filled): string[] => Object.keys(filled).map((field) => labelOf(CONFIG[field as FieldName]))
 const labelOf = ({ label }: Field): string => label.split('|')[0] ?? label
 
-/** What a person fills in, in the order of the screen. */
-export const byHand = (filled: Filled): string => {
-  const ours = Object.entries(CONFIG).flatMap(([name, field]) => (filled[name as FieldName] === undefined ? [] : [{ field, value: filled[name as FieldName] as Value }]))
+/** What a person fills in, in the order of the screen. What is no secret is told as far as it is known. */
+export const byHand = async (filled: Filled): Promise<string> => {
+  const told = await Promise.all(Object.entries(filled).map(async ([name, value]) => [name, typeof value === 'string' || !('read' in value) ? value : await value.read() ?? value] as const))
+  const given: Filled = Object.fromEntries(told)
+  const ours = Object.entries(CONFIG).flatMap(([name, field]) => (given[name as FieldName] === undefined ? [] : [{ field, value: given[name as FieldName] as Value }]))
   const column = Math.max(...ours.map(({ field }) => labelOf(field).length))
   const rows = ours.map(({ field, value }, n) => [
     ...(ours[n - 1]?.field.section === field.section ? [] : [`  ${field.section}`]),
-    `    ${labelOf(field).padEnd(column)}  ${typeof value === 'string' ? value : `from ${placeOf(value.file)}${value.after ? `, behind ${value.after}` : ''}`}`,
+    `    ${labelOf(field).padEnd(column)}  ${typeof value === 'string' ? value : 'words' in value ? `what this prints then: ${line(value.words)}` : `from ${placeOf(value.file)}${value.after ? `, behind ${value.after}` : ''}`}`,
   ]).flat()
   return [`fill in the Config screen (${adminConsole()}), then Save config, Go to new version, Deploy:`, ...rows].join('\n')
 }

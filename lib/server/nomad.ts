@@ -5,7 +5,7 @@
 import type { V1Pod } from '@kubernetes/client-node'
 import type { Check, Done, Effect } from '../effect.ts'
 import { done, minutes } from '../effect.ts'
-import { isWhole, savedAs, type Filled } from './config.ts'
+import { lacks, savedAs, type Filled } from './config.ts'
 import { isReady } from './databases.ts'
 import { inForceSince } from './kots.ts'
 import { kubectl, list, ref, remove } from '../cluster/objects.ts'
@@ -44,7 +44,7 @@ export const nomadServersRun = async (): Promise<Check[]> => [{
 /** Every Nomad server was started after KOTS deployed these values; all of them are to be, while it has not. */
 export const serversHave = async (filled: Filled): Promise<Done | Effect[]> => {
   const [values, pods] = [await savedAs(filled), await nomadServers()]
-  const since = values ? await inForceSince(values) : isWhole(filled) ? 'never told' : undefined
+  const since = values ? await inForceSince(values) : Object.values(filled).some(lacks) ? undefined : 'never told'
   if (since === 'never told') return done(`KOTS does not tell since when they hold; where the servers are older: ${line(kubectl(['delete', 'pods', '-l', 'app=nomad-server'], 'Pod'))}`)
   const old = since ? pods.filter(({ metadata }) => Date.parse(String(metadata?.creationTimestamp)) < Date.parse(since)) : pods
   return old.length || !pods.length ? old.map(startAnew) : done('every Nomad server was started after that')

@@ -92,7 +92,7 @@ const WRITES: Partial<Record<keyof Filled, string>> = {
 
 /** Every file that phase 2 reads is there, and holds what is wanted of it. */
 export const filesAreThere = (given: Given) => preflight('files', 'keysets, certificate, OAuth app and the key of the object storage are in their files', async () => {
-  const files = Object.entries(fieldsOf(given)).flatMap(([field, value]) => (typeof value === 'string' || value === undefined ? [] : [{ field, value }]))
+  const files = Object.entries(fieldsOf(given)).flatMap(([field, value]) => (typeof value === 'object' && 'file' in value ? [{ field, value }] : []))
   const missing = files.flatMap(({ field, value }) => {
     const what = lacks(value)
     return what ? [{ what, by: WRITES[field as keyof Filled] ?? `object-storage-${given.storage}.ts` }] : []

@@ -4,6 +4,7 @@
  */
 import { MARK } from '../../lib/cloud/iam.ts'
 import type { World } from '../../lib/rehearsal/index.ts'
+import { newest } from '../../lib/rehearsal/kots.ts'
 import { named } from '../../lib/rehearsal/scenarios.ts'
 import { withWorkloadIdentity } from '../../lib/rehearsal/stores.ts'
 import type { KubeObject } from '../../lib/rehearsal/world.ts'
@@ -34,6 +35,9 @@ export const reviewedLine = ({ args, verb, losesData }: Case): string[] => [...(
 
 /** Somebody made an object anew under its name. */
 const rename = ({ objects }: World, key: string): void => { if (objects[key]) objects[key].metadata.uid = 'ffffffff-0000-4000-a000-000000000000' }
+
+/** Somebody saved something else in KOTS. */
+const saveElse = ({ kots }: World): void => { kots.versions.unshift({ ...newest(kots), sequence: newest(kots).sequence + 1, status: 'pending', deployedAt: null }) }
 
 export const CASES: Case[] = [
   { runbook: 'gen-keysets', verb: true, local: true, args: ['make'], unasked: true },
@@ -71,13 +75,14 @@ export const CASES: Case[] = [
     runbook: 'create-gke', local: true, args: ['--project', 'my-project', '--region', 'europe-west1'], unasked: true,
     meanwhile: ({ gke }) => { if (gke) Object.assign(gke, { enabled: true, offered: ['1.22.15-gke.100'] }) },
   },
+  { runbook: 'output-processor', args: ['--replicas', '3'], unasked: true, meanwhile: saveElse },
   {
     runbook: 'nomad-terraform', args: ['--provider', 'aws', '--region', 'us-east-1'], scenario: 'no-clients', unasked: true,
-    also: (world) => named('no-clients').apply(world), meanwhile: ({ kots }) => { kots.versions.unshift({ ...kots.versions[0] as World['kots']['versions'][number], sequence: 2 }) },
+    also: (world) => named('no-clients').apply(world), meanwhile: saveElse,
   },
   {
     runbook: 'nomad-terraform', args: ['--provider', 'gcp', '--project', 'my-project', '--zone', 'europe-west1-b'], scenario: 'no-clients', unasked: true,
-    also: (world) => named('no-clients').apply(world), meanwhile: ({ kots }) => { kots.versions.unshift({ ...kots.versions[0] as World['kots']['versions'][number], sequence: 2 }) },
+    also: (world) => named('no-clients').apply(world), meanwhile: saveElse,
   },
   { runbook: 'expand-pvc', args: ['--db', 'mongodb', '--size', '10Gi'], meanwhile: (world) => rename(world, 'statefulsets/circleci-server/mongodb') },
   { runbook: 'velero-aws', args: ['--bucket', 'my-backups', '--region', 'us-east-1'], scenario: 'no-velero', unasked: true, meanwhile: ({ aws }) => { aws.users['velero'] = { tags: [MARK], policies: {}, keys: [{ id: 'AKIALOST', created: '' }], created: '' } } },

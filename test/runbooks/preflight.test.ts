@@ -113,7 +113,7 @@ describe('software', () => {
   })
 
   test('an older KOTS does for an older server', async () => {
-    const { named } = await look(['--cloud', 'aws', '--server-version', '3.3.0'], { change: ({ rules }) => { rules.software = { 'kubectl kots version': 'Replicated KOTS 1.47.3\n' } } })
+    const { named } = await look(['--cloud', 'aws', '--server-version', '3.3.0'], { change: ({ rules }) => { rules.software = { 'kubectl kots version': 'Replicated KOTS 1.59.3\n' } } })
     expect(named('kots')[0]?.is).toBe('ok')
   })
 

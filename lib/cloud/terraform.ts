@@ -112,9 +112,10 @@ const act = async ({ words }: Terraform, own: string[], timeout: number, then = 
   try {
     await runTool(words(...own), 'Mend what Terraform names, then repeat the same line.', timeout, { env: ENV, log, orderly: true })
   } catch (error) {
-    const said = error instanceof Fail ? readLog(log) : ''
+    // Its events hold each text in one line.
+    const said = error instanceof Fail ? readLog(log) : '', rows = said.replaceAll('\\n', '\n')
     if (!said) throw error
-    const [, id] = /\bID:\s+([\w-]+)/.exec(said) ?? [], [, who = 'somebody'] = /\bWho:\s+(\S+)/.exec(said) ?? [], [, since = ''] = /\bCreated:\s+([\d-]+ [\d:]+)/.exec(said) ?? []
+    const [, id] = /\bID:\s+([\w-]+)/.exec(rows) ?? [], [, who = 'somebody'] = /\bWho:\s+(\S+)/.exec(rows) ?? [], [, since = ''] = /\bCreated:\s+([\d-]+ [\d:]+)/.exec(rows) ?? []
     if (/acquiring the state lock/.test(said) && id) {
       throw fail(`Terraform's state is locked: by ${who}, since ${since} UTC.`, `Let that run end, and repeat the same line. Where it is over, and left its lock behind: ${line(words('force-unlock', id))}`)
     }

@@ -8,15 +8,14 @@ import { join } from 'node:path'
 import { accountAnswers, awsIn } from '../lib/cloud/aws.ts'
 import { gcpIn, projectAnswers } from '../lib/cloud/gcp.ts'
 import { haveApplied, haveInit, haveMain, haveOutputs, havePlan, terraformIn } from '../lib/cloud/terraform.ts'
-import { minutes, step, verifyStep } from '../lib/effect.ts'
-import { nothingElseIsUndeployed, permissionsAllow } from '../lib/preflight.ts'
+import { step, verifyStep } from '../lib/effect.ts'
 import { runbook } from '../lib/runbook.ts'
-import { byHand, FOR_CONFIG, haveConfig, isOneOf, savedAs, type Filled } from '../lib/server/config.ts'
-import { adminConsole, kotsReaches } from '../lib/server/kots.ts'
+import type { Filled } from '../lib/server/config.ts'
 import { clients, clientsAreReady, nomadServersRun, serversHave } from '../lib/server/nomad.ts'
 import { clientInputs, clientsGoTogether, type Given } from '../lib/server/nomad-inputs.ts'
 import { endpointIsInternal, folderIsOurs, networkIsKnown, sizeFits, stateIsOurs, terraformFits } from '../lib/server/nomad-looks.ts'
 import { mainFor, networkOf, riskOf, serverAddress, whyNone } from '../lib/server/nomad-module.ts'
+import { configure, mayConfigure } from '../lib/server/phase-three.ts'
 
 const terraformOf = (values: Given) => terraformIn(values.folder, () => mainFor(values))
 
@@ -38,9 +37,9 @@ export default runbook(import.meta, {
     '--provider aws --region us-east-1 --rehearse --scenario no-clients',
   ],
   preflight: (values) => [
-    permissionsAllow([...FOR_CONFIG, { verbs: ['get', 'list', 'delete'], resource: 'pods' }]),
+    ...mayConfigure(['nomadBalancer', 'nomadCertificate', 'nomadKey', 'nomadCa'], [{ verbs: ['get', 'list', 'delete'], resource: 'pods' }]),
     terraformFits(values), values.provider === 'aws' ? accountAnswers(awsIn(values.region ?? '', values.profile)) : projectAnswers(gcpIn(values.project ?? '')),
-    endpointIsInternal(values), networkIsKnown(values), sizeFits(values), folderIsOurs(values), stateIsOurs(values, terraformOf(values)), nothingElseIsUndeployed(isOneOf(['nomadBalancer', 'nomadCertificate', 'nomadKey', 'nomadCa'])),
+    endpointIsInternal(values), networkIsKnown(values), sizeFits(values), folderIsOurs(values), stateIsOurs(values, terraformOf(values)),
   ],
   outcome: ({ nodes }) => `${nodes} Nomad clients are ready for jobs`,
   facts: async (values) => ({ 'Nomad servers': await serverAddress(values), network: (await networkOf(values)).say, machines: (await sizeFits(values).look()).say, clients: `${await clients() ?? 'unknown how many'} ready` }),
@@ -59,11 +58,7 @@ export default runbook(import.meta, {
       step('plan', 'Have Terraform plan, and save its plan', () => havePlan(tf)),
       step('apply', 'Apply that plan', () => haveApplied(tf, (seen) => riskOf(values, seen)), { back: 'What Terraform has made stands in its state; the same line makes a plan of what is missing.' }),
       step('keys', 'Put the certificates and the key into files', () => haveOutputs(tf, { [files.certificate]: 'nomad_server_cert', [files.key]: 'nomad_server_key', [files.ca]: 'nomad_ca' })),
-      step('configure', 'Fill in the Nomad part of the Config screen, and deploy', async () => haveConfig({ filled: await filled() }), {
-        manual: { say: async () => byHand(await filled()), within: minutes(120) },
-        verify: async () => kotsReaches((status) => status === 'deployed', 'KOTS has deployed it', await savedAs(await filled())),
-        back: `The version of before can be deployed again: ${adminConsole()}, Version History.`,
-      }),
+      configure(filled),
       step('servers', 'Start the Nomad servers anew, so that they have address and certificates', async () => serversHave(await filled()), { verify: nomadServersRun }),
       verifyStep('clients', 'See the clients connect', async () => `${await clients()} clients are ready`, async () => [await clientsAreReady(values.nodes, () => whyNone(values))]),
     ]

@@ -3,13 +3,11 @@
  * Tell the server where its output processor is reached, and let enough of it run.
  * Installation guide 3.3.0, phase 3, "Output Processor".
  */
-import { minutes, step, verifyStep } from '../lib/effect.ts'
-import { nothingElseIsUndeployed, permissionsAllow } from '../lib/preflight.ts'
+import { verifyStep } from '../lib/effect.ts'
 import { runbook } from '../lib/runbook.ts'
 import { addressOf, hasAddress, serviceIsThere } from '../lib/server/balancers.ts'
-import { byHand, FOR_CONFIG, haveConfig, isOneOf, savedAs } from '../lib/server/config.ts'
-import { adminConsole, kotsReaches } from '../lib/server/kots.ts'
 import { enoughRun, fieldsOf, NAME, outputFacts, REPLICAS, replicasWanted } from '../lib/server/output-processor.ts'
+import { configure, mayConfigure } from '../lib/server/phase-three.ts'
 
 export default runbook(import.meta, {
   name: 'output-processor',
@@ -24,9 +22,7 @@ export default runbook(import.meta, {
     '--replicas 3 --rehearse',
   ],
   preflight: () => [
-    permissionsAllow([...FOR_CONFIG, { verbs: ['list'], resource: 'pods' }]),
-    serviceIsThere(NAME),
-    nothingElseIsUndeployed(isOneOf(['outputProcessor', 'outputReplicas'])),
+    serviceIsThere(NAME), ...mayConfigure(['outputProcessor', 'outputReplicas'], [{ verbs: ['list'], resource: 'pods' }]),
   ],
   outcome: () => 'Nomad clients can send the output of builds',
   facts: async () => ({ address: await addressOf(NAME) ?? 'none yet', ...await outputFacts() }),
@@ -37,11 +33,7 @@ export default runbook(import.meta, {
   ],
   steps: ({ replicas }) => [
     verifyStep('balancer', 'Wait for the address of its load balancer', async () => `${NAME} is ${await addressOf(NAME)}`, async () => [hasAddress(NAME)]),
-    step('configure', 'Fill in the Config screen, and deploy', async () => haveConfig({ filled: await fieldsOf(replicas) }), {
-      manual: { say: async () => byHand(await fieldsOf(replicas)), within: minutes(120) },
-      verify: async () => kotsReaches((status) => status === 'deployed', 'KOTS has deployed it', await savedAs(await fieldsOf(replicas))),
-      back: `Nothing is lost by another deploy: ${adminConsole()}, Version History.`,
-    }),
+    configure(() => fieldsOf(replicas)),
     verifyStep('run', 'See that enough of it run', async () => `${await replicasWanted(replicas)} run`, async () => [await enoughRun(replicas)]),
   ],
 })

@@ -17,7 +17,7 @@ export const PROFILE = { ...optional('name', 'profile of the aws CLI'), env: 'AW
 export const roleInput = (whose: string, name: string, env: string) =>
   ({ ...optional('arn', `IAM role for ${whose} service account (IRSA), in place of a user`, /^arn:aws[\w-]*:iam::\d{12}:role\/.+$/, `arn:aws:iam::111122223333:role/${name}`), env })
 
-export type Service = 'iam' | 's3' | 'sts' | 'eks' | 'cloudformation'
+export type Service = 'iam' | 's3' | 'sts' | 'eks' | 'cloudformation' | 'ec2' | 'autoscaling'
 
 /** What carries a call out: the SDK, or a rehearsal. Throws an error with the service's name of it and an HTTP status. */
 export type Carrier = (region: string, service: Service, command: string, input: object, as?: KeyOf) => Promise<unknown>
@@ -112,10 +112,10 @@ const optionOf = (key: string, value: unknown): string[] => {
 
 interface SdkError { name?: string; message?: string; code?: string; $metadata?: { httpStatusCode?: number }; $response?: unknown }
 
-/** There is none, whatever the status: CloudFormation says so with 400. */
-const ABSENT = /^NoSuchEntity|^ValidationError: Stack .* does not exist/
+/** There is none, whatever the status: CloudFormation and EC2 say so with 400. There is one already: so does EC2. */
+const ABSENT = /^NoSuchEntity|^ValidationError: Stack .* does not exist|^Invalid\w+\.NotFound/, TAKEN = /\.Duplicate$/
 
-const CREDENTIALS = /^(CredentialsProviderError|TokenProviderError|ExpiredToken|InvalidClientTokenId|SignatureDoesNotMatch|UnrecognizedClient|InvalidAccessKeyId|InvalidToken|ExpiredTokenException)/
+const CREDENTIALS = /^(CredentialsProviderError|TokenProviderError|ExpiredToken|InvalidClientTokenId|SignatureDoesNotMatch|UnrecognizedClient|InvalidAccessKeyId|InvalidToken|ExpiredTokenException|AuthFailure)/
 
 /** What AWS, or the way to it, said, as an error with its remedy. */
 const refusal = (error: unknown, service: Service, command: string, reads: boolean, as?: KeyOf): Error => {
@@ -138,7 +138,7 @@ const refusal = (error: unknown, service: Service, command: string, reads: boole
     status === 403 && as ? 'Repeat the same line: it looks at the rights of this key again; new ones take a moment.'
       : status === 403 ? 'Ask whoever administers the AWS account for this permission, then repeat the same line. Who you are: aws sts get-caller-identity'
       : 'Look at what AWS says, mend it, then repeat the same line; it goes on where it stopped.',
-    { status: status === 404 || ABSENT.test(`${reason}: ${message}`) ? 404 : /Throttl|TooMany|SlowDown/.test(reason) ? 429 : status, reason })
+    { status: status === 404 || ABSENT.test(`${reason}: ${message}`) ? 404 : TAKEN.test(reason) ? 409 : /Throttl|TooMany|SlowDown|RequestLimitExceeded/.test(reason) ? 429 : status, reason })
 }
 
 /** What to do where a key of a file is not accepted: a new one is known after some seconds only. */
@@ -149,6 +149,9 @@ export const accountAnswers = (aws: Aws) => preflight('aws', 'AWS answers, and k
   const who = await aws.read<{ Account: string; Arn: string }>('sts', 'GetCallerIdentity', {})
   return ok(`account ${who?.Account}, as ${who?.Arn.split(':').at(-1)}`)
 })
+
+/** Number of the account. */
+export const accountOf = async (aws: Aws): Promise<string> => (await aws.read<{ Account: string }>('sts', 'GetCallerIdentity', {}))?.Account ?? ''
 
 /** IAM lets whoever asks do all of this, as far as it tells: a policy of the organisation may say no all the same. */
 export const iamAllows = (aws: Aws, actions: string[], what: string) => preflight('rights', `you may ${what}, as far as IAM tells`, async () => {
@@ -190,9 +193,10 @@ const open = async (service: Service, region: string, as?: KeyOf): Promise<Sende
   const modules = {
     iam: () => import('@aws-sdk/client-iam'), s3: () => import('@aws-sdk/client-s3'), sts: () => import('@aws-sdk/client-sts'),
     eks: () => import('@aws-sdk/client-eks'), cloudformation: () => import('@aws-sdk/client-cloudformation'),
+    ec2: () => import('@aws-sdk/client-ec2'), autoscaling: () => import('@aws-sdk/client-auto-scaling'),
   }
   const loaded = await modules[service]() as unknown as Record<string, new (input: object) => { send(command: object): Promise<unknown> }>
-  const Client = loaded[{ iam: 'IAMClient', s3: 'S3Client', sts: 'STSClient', eks: 'EKSClient', cloudformation: 'CloudFormationClient' }[service]]
+  const Client = loaded[{ iam: 'IAMClient', s3: 'S3Client', sts: 'STSClient', eks: 'EKSClient', cloudformation: 'CloudFormationClient', ec2: 'EC2Client', autoscaling: 'AutoScalingClient' }[service]]
   if (!Client) throw new Error(`no client of ${service}`)
   const client = new Client({
     region, maxAttempts: 1, requestHandler: { connectionTimeout: 10_000, requestTimeout: 30_000, ...await agents(service) },

@@ -11,12 +11,12 @@ import { machineOf } from './ec2.ts'
 import { oncePerLook } from '../door.ts'
 import { done, impossible, minutes, ok, preflight } from '../effect.ts'
 import { fail, type Fail } from '../fail.ts'
-import { createAddon, createCluster, createNodes, eksctlIn, type Configuration, type Eksctl, type Wanted } from './eksctl.ts'
+import { createAddon, createCluster, createNodes, eksctlIn, type Configuration, type Eksctl, type Shaped, type Wanted } from './eksctl.ts'
 import { newContextsGoTo } from '../cluster/kubeconfig.ts'
 import { line } from '../shell.ts'
 import { newestEvent, outputOf, progressOf, type Progress } from './stacks.ts'
 
-interface Cluster { status: string; version: string; endpoint?: string; resourcesVpcConfig?: { vpcId?: string; subnetIds?: string[] }; identity?: { oidc?: { issuer?: string } }; tags?: Record<string, string> }
+interface Cluster { status: string; version: string; endpoint?: string; identity?: { oidc?: { issuer?: string } }; tags?: Record<string, string> }
 interface Group { nodegroupName: string; status: string; instanceTypes?: string[]; scalingConfig?: { desiredSize?: number }; health?: { issues?: { code: string; message: string }[] } }
 interface Addon { status: string; serviceAccountRoleArn?: string; podIdentityAssociations?: string[]; health?: { issues?: { code: string; message: string }[] } }
 
@@ -83,7 +83,7 @@ export const controlPlaneIsActive = (eks: Eks): Check => ({
     const [cluster, progress] = await Promise.all([eks.cluster(), progressOfCluster(eks)])
     return (cluster?.status === 'ACTIVE' && progress !== 'going') || (progress === 'going' ? newestEvent(eks.aws, stackName(eks)) : cluster?.status ?? 'absent')
   },
-  hint: async () => `See what its stack waits for: ${line(eks.eksctl.words('utils', 'describe-stacks', '--cluster', eks.name))}`,
+  hint: async () => `See what its stack waits for: ${line(eks.aws.words('cloudformation', 'DescribeStackEvents', { StackName: stackName(eks) }))}`,
 })
 
 /** Pods can have identities of AWS: IAM trusts the cluster's issuer. */
@@ -95,19 +95,19 @@ export const haveIssuer = async (eks: Eks): Promise<Done | Effect[]> => {
 }
 
 /** Nodes are there, or on their way. */
-export const haveNodes = async (eks: Eks, wanted: () => Promise<Wanted>, config: () => Promise<Configuration>): Promise<Done | Effect[]> => {
+export const haveNodes = async (eks: Eks, wanted: Shaped, config: () => Promise<Configuration>): Promise<Done | Effect[]> => {
   const [group, progress] = await Promise.all([eks.group(), progressOfNodes(eks)])
   if (group && /FAILED/.test(group.status)) throw fail(`The nodes ${group.nodegroupName} of ${eks.name} failed: ${troublesOf(group) || group.status}.`, `Repeat the same line once what is left of them is removed: ${line(eks.eksctl.words('delete', 'nodegroup', '--cluster', eks.name, '--name', group.nodegroupName, '--wait'))}`)
   if (progress === 'going') return []
-  if (group) return group.status === 'ACTIVE' ? done(await nodesText(eks, group, await wanted())) : []
+  if (group) return group.status === 'ACTIVE' ? done(nodesText(eks, group, wanted)) : []
   if (progress === 'made') throw emptyStack(stackName(eks, `nodegroup-${GROUP}`), deleteStack(eks, stackName(eks, `nodegroup-${GROUP}`)))
-  return [eks.eksctl.effect(`eksctl nodes of ${eks.name}`, createNodes(await wanted()), {
+  return [eks.eksctl.effect(`eksctl nodes of ${eks.name}`, createNodes(wanted), {
     again: 'guarded', far: () => progressOfNodes(eks), watch: () => newestEvent(eks.aws, stackName(eks, `nodegroup-${GROUP}`)),
     preview: async () => ({ changes: (await config()).nodes }),
   })]
 }
 
-const nodesText = async ({ name, eksctl }: Eks, { nodegroupName, instanceTypes = [], scalingConfig }: Group, { nodes, type }: Wanted): Promise<string> => {
+const nodesText = ({ name, eksctl }: Eks, { nodegroupName, instanceTypes = [], scalingConfig }: Group, { nodes, type }: Shaped): string => {
   const has = scalingConfig?.desiredSize ?? 0
   const other = has !== nodes || !instanceTypes.includes(type)
   return `${has} × ${instanceTypes.join(', ')}${other ? `, not ${nodes} × ${type} as named: what is there is left as it is (${line(eksctl.words('scale', 'nodegroup', '--cluster', name, '--name', nodegroupName, '--nodes', String(nodes), '--nodes-max', String(nodes)))} changes the number)` : ''}`

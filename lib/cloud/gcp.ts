@@ -11,8 +11,8 @@ import { installing } from '../software.ts'
 import { readTool, runTool } from '../tools.ts'
 
 const ATTEMPTS = 5
-const ABSENT = /NOT_FOUND|matched no objects|not found: 404|HTTPError 404|code=404|Requested entity was not found/
-const REFUSED = /PERMISSION_DENIED|does not have permission|HTTPError 403|code=403/
+const ABSENT = /NOT_FOUND|matched no objects|not found: 404|HTTPError 404|code=404|Requested entity was not found|The resource '[^']*' was not found/
+const REFUSED = /PERMISSION_DENIED|does not have permission|HTTPError 403|code=403|Required '[\w.]+' permission/
 const NOBODY = /do(es)? not currently have an active account|invalid_grant|Reauthentication|problem refreshing your current auth|UNAUTHENTICATED|HTTPError 401/
 
 // gcloud tells a network that fails on the way to a token as a trouble with it.
@@ -63,8 +63,12 @@ export const askGcloud = async (asked: string[], what: string, refused: (text: s
 
 export const NEXT = 'Look at what Google says, mend it, then repeat the same line; it goes on where it stopped.'
 
-/** The error in what gcloud says, without its usage and its hints. */
-const complaintIn = (stderr: string): string => stderr.split('\n').find((row) => row.startsWith('ERROR:'))?.slice(7).trim() ?? stderr.trim().split('\n').at(-1) ?? ''
+/** The error in what gcloud says, with the resource that it is about, without its usage and its hints. */
+const complaintIn = (stderr: string): string => {
+  const rows = stderr.split('\n'), at = rows.findIndex((row) => row.startsWith('ERROR:'))
+  if (at < 0) return rows.filter((row) => row.trim()).at(-1) ?? ''
+  return [rows[at]?.slice(7).trim(), ...(rows[at + 1]?.startsWith(' - ') ? [rows[at + 1]?.slice(3)] : [])].join(' ')
+}
 
 /** Someone is logged in, and gcloud points to the project that was named: a mistyped one is somebody else's. */
 export const projectAnswers = (gcp: Gcp) => preflight('gcloud', 'gcloud is logged in, and works on the project that is named', async () => {

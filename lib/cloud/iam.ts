@@ -46,6 +46,9 @@ const keysOf = async (aws: Aws, UserName: string): Promise<Keys> => {
   }
 }
 
+/** Whether a key is one of the user's that holds. */
+export const isKeyOf = async (aws: Aws, UserName: string, id: string): Promise<boolean> => (await keysOf(aws, UserName)).ids.includes(id)
+
 const wasUsed = async (aws: Aws, AccessKeyId: string): Promise<boolean> =>
   Boolean((await aws.read<{ AccessKeyLastUsed?: { LastUsedDate?: unknown } }>('iam', 'GetAccessKeyLastUsed', { AccessKeyId }))?.AccessKeyLastUsed?.LastUsedDate)
 

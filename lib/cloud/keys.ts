@@ -33,6 +33,9 @@ const keysOf = async (gcp: Gcp, email: string): Promise<Key[]> =>
   (await gcp.read<{ name: string; validAfterTime: string }[]>('iam', 'service-accounts', 'keys', 'list', `--iam-account=${email}`, '--managed-by=user') ?? [])
     .map(({ name, validAfterTime }) => ({ id: name.split('/').at(-1) ?? '', created: new Date(validAfterTime).getTime() }))
 
+/** Whether a key is one of the account's that holds. */
+export const isGoogleKeyOf = async (gcp: Gcp, email: string, id: string): Promise<boolean> => (await keysOf(gcp, email)).some((key) => key.id === id)
+
 /** How long gcloud goes on asking. */
 const TWINS = minutes(3)
 

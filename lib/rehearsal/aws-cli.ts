@@ -2,7 +2,6 @@
  * The aws CLI in a rehearsal, as far as runbooks run it; all else of AWS is answered where the SDK would send it.
  */
 import { awsZones, ZONE } from './certbot.ts'
-import { VPC } from './eks.ts'
 import { failed, notPlayed, printed, type Output, type Tool } from './tool.ts'
 import type { World } from './world.ts'
 
@@ -31,12 +30,6 @@ export const aws: Tool = {
     const words = argv.join(' ')
     if (/^route53 (list|change)-resource-record-sets$/.test(argv.slice(0, 2).join(' '))) return records(world, argv)
     if (words === 'route53 list-hosted-zones --output json') return printed(JSON.stringify(awsZones(world)))
-    const [, vpc] = /^ec2 describe-vpcs --vpc-ids (\S+) --output json --region \S+( --profile \S+)?$/.exec(words) ?? []
-    if (vpc) return vpc === VPC.id ? printed(JSON.stringify({ Vpcs: [{ VpcId: VPC.id, CidrBlock: VPC.cidr, State: 'available' }] })) : { ...failed(`An error occurred (InvalidVpcID.NotFound) when calling the DescribeVpcs operation: The vpc ID '${vpc}' does not exist`), code: 254 }
-    const [, ids] = /^ec2 describe-subnets --subnet-ids (.+) --output json --region \S+( --profile \S+)?$/.exec(words) ?? []
-    const strange = ids?.split(' ').find((one) => !VPC.subnets.some(({ SubnetId }) => SubnetId === one))
-    if (strange) return { ...failed(`An error occurred (InvalidSubnetID.NotFound) when calling the DescribeSubnets operation: The subnet ID '${strange}' does not exist`), code: 254 }
-    if (ids) return printed(JSON.stringify({ Subnets: VPC.subnets.filter(({ SubnetId }) => ids.split(' ').includes(SubnetId)) }))
     const [, type = ''] = /^ec2 describe-instance-types --instance-types (\S+) --output json --region \S+( --profile \S+)?$/.exec(words) ?? []
     if (!type) return notPlayed(`aws ${argv.slice(0, 2).join(' ')}`, 'aws-cli.ts')
     const found = TYPES[type]

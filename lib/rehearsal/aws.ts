@@ -2,6 +2,7 @@
  * The part of AWS that runbooks use: IAM users with their keys and policies, buckets, who one is. Calls by their
  * names in the SDK, answers as its objects, refusals by the names of the real errors.
  */
+import { EC2 } from './ec2.ts'
 import { EKS } from './eks.ts'
 import { secret } from './secret.ts'
 import { digest, iso, type World } from './world.ts'
@@ -227,8 +228,8 @@ export const playAws = (world: World, call: AwsCall): object => {
   const { region, service, command, input, url = '', as } = call
   if (as) mustBeAllowed(world, { ...call, as })
   if (world.rules.noCredentials) throw new AwsRefusal('InvalidClientTokenId', 403, 'The security token included in the request is invalid.')
-  const ofEks = EKS[`${service}.${command}`]
-  if (ofEks) return ofEks(world, input, region, url)
+  const elsewhere = EKS[`${service}.${command}`] ?? EC2[`${service}.${command}`]
+  if (elsewhere) return elsewhere(world, input, region, url)
   const played = PLAYED[`${service}.${command}`]
   if (!played) throw new AwsRefusal('NotPlayed', 501, `rehearsal: ${service}.${command} is not played; extend lib/rehearsal/aws.ts`)
   return played(world, input)

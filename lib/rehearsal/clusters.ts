@@ -93,5 +93,5 @@ export const clusterScenarios: Record<string, { about: string; apply(world: Worl
   },
   'invalid-credentials': { about: 'AWS does not know the credentials', apply: ({ rules }) => { rules.noCredentials = true } },
   'no-eks-rights': { about: 'you may not make clusters in AWS', apply: (world) => { eksOf(world).denied = ['eks:CreateCluster', 'iam:CreateRole'] } },
-  'no-eksctl': { about: 'eksctl was never installed', apply: (world) => { eksOf(world).lacking = true } },
+  'no-eksctl': { about: 'eksctl was never installed', apply: ({ rules }) => { rules.software = { 'eksctl version': '' } } },
 }

@@ -3,18 +3,10 @@
  * far each is follows from the time since it was begun.
  */
 import { AwsRefusal } from './aws.ts'
+import { networkOfCluster } from './ec2.ts'
 import { digest, iso, later, type World } from './world.ts'
 
 const SECOND = 1000, MINUTE = 60_000
-
-/** The network of each cluster, as eksctl makes it. */
-export const VPC = {
-  id: 'vpc-02fdfff4c1e7a9b30', cidr: '192.168.0.0/16',
-  subnets: ['us-east-1b', 'us-east-1d'].flatMap((AvailabilityZone, n) => [true, false].map((MapPublicIpOnLaunch) => ({
-    SubnetId: `subnet-0${digest(`${AvailabilityZone} ${MapPublicIpOnLaunch}`).slice(0, 16)}`, VpcId: 'vpc-02fdfff4c1e7a9b30', AvailabilityZone, MapPublicIpOnLaunch,
-    CidrBlock: `192.168.${(MapPublicIpOnLaunch ? 0 : 64) + 32 * n}.0/19`,
-  }))),
-}
 
 /** How long each takes. */
 export const TAKES = { 'control-plane': 11 * MINUTE, nodes: 4 * MINUTE, addon: 40 * SECOND, role: MINUTE }
@@ -42,8 +34,6 @@ export interface EksWorld {
   offered: string[]
   /** What IAM does not allow. */
   denied?: string[]
-  /** eksctl was never installed. */
-  lacking?: boolean
   /** What the next cluster fails of. */
   fails?: EksCluster['fails']
 }
@@ -121,7 +111,7 @@ export const EKS: Record<string, Play> = {
     const active = isOver(world, cluster, 'control-plane')
     return { cluster: {
       name, version: cluster.version, status: active ? 'ACTIVE' : 'CREATING', ...(active ? { endpoint: spelled(url), identity: { oidc: { issuer: `https://${issuerOf(cluster, name)}` } } } : {}),
-      resourcesVpcConfig: { vpcId: VPC.id, subnetIds: VPC.subnets.map(({ SubnetId }) => SubnetId) }, tags: cluster.own ? { 'alpha.eksctl.io/cluster-name': name } : {},
+      ...networkOfCluster(), tags: cluster.own ? { 'alpha.eksctl.io/cluster-name': name } : {},
     } }
   },
   'eks.ListNodegroups': (world, { clusterName }, region) => {

@@ -7,6 +7,8 @@ import { awsWorld, playAws, secretKey } from './aws.ts'
 import { certificateSecrets } from './certificates.ts'
 import { reconcile, revisionOf } from './controllers.ts'
 import { furnish, furnishBackup } from './furnish.ts'
+import { computeWorld } from './compute.ts'
+import { ec2World } from './ec2.ts'
 import { eksWorld } from './eks.ts'
 import { gcpWorld } from './gcp.ts'
 import { gkeWorld } from './gke.ts'
@@ -51,7 +53,7 @@ export const freshWorld = (scenario: string, pace: number): World => {
   const chosen = named(scenario)
   const objects = installation(), kots = kotsState(STARTS)
   const world: World = {
-    schema: 1, scenario, time: STARTS - AGE, pace, revision: 1000, born: {}, rules: {}, objects: {}, kots, aws: awsWorld(), store: storeWorld(), eks: eksWorld(), gke: gkeWorld(), gcp: gcpWorld(), files: {}, modified: {}, due: [],
+    schema: 1, scenario, time: STARTS - AGE, pace, revision: 1000, born: {}, rules: {}, objects: {}, kots, aws: awsWorld(), store: storeWorld(), compute: computeWorld(), ec2: ec2World(), eks: eksWorld(), gke: gkeWorld(), gcp: gcpWorld(), files: {}, modified: {}, due: [],
     secrets: [...secretsOf(objects, kots), ...storeSecrets, ...keysetSecrets, ...certificateSecrets, ...githubSecrets],
   }
   const sets = objects.filter((object) => object.kind === 'StatefulSet')

@@ -30,7 +30,6 @@ export const furnish = (world: World): void => {
   scaleOutput(world, newest(world.kots))
   runOutput(world)
   for (const version of world.kots.versions) Object.assign(version.values, { vm_service_load_balancer: { value: hostname(world, 'vm-service') }, nomad_server_load_balancer: { value: hostname(world, 'nomad-server-external') } })
-  world.kots.items.push({ name: 'vm_service_load_balancer', type: 'text' })
 }
 
 export const furnishBackup = (world: World): void => {

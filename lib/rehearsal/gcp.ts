@@ -4,6 +4,7 @@
  */
 import { readFileSync } from 'node:fs'
 import { googleZones } from './certbot.ts'
+import { COMPUTE, COMPUTE_FLAGS } from './compute.ts'
 import { GKE, GKE_FLAGS, type GkeAsked } from './gke.ts'
 import { secret } from './secret.ts'
 import type { Call, Output, Tool } from './tool.ts'
@@ -35,6 +36,7 @@ const FLAGS: Record<string, string[]> = {
   'iam roles create': ['title', 'permissions'], 'iam roles update': ['permissions'],
   'projects add-iam-policy-binding': ['member', 'role', 'condition'], 'storage buckets add-iam-policy-binding': ['member', 'role', 'condition'],
   ...GKE_FLAGS,
+  ...COMPUTE_FLAGS,
   'iam service-accounts add-iam-policy-binding': ['member', 'role', 'condition'], 'policy-intelligence query-activity': ['activity-type', 'query-filter'],
 }
 
@@ -120,6 +122,7 @@ const closed = (flag: Record<string, string>) => 'uniform-bucket-level-access' i
 
 const PLAYED: Record<string, Play> = {
   ...GKE,
+  ...COMPUTE,
   'config list': ({ gcp }) => ({ core: { account: 'operator@example.com', project: gcp.project } }),
   'projects describe': ({ gcp }) => ({ projectId: gcp.project, projectNumber: gcp.number, lifecycleState: 'ACTIVE' }),
   'projects get-iam-policy': ({ gcp }) => ({ bindings: gcp.bindings, version: 1 }),

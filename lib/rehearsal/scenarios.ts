@@ -6,6 +6,7 @@ import { withoutInstallation } from './bare.ts'
 import { rateExceeded } from './controllers.ts'
 import { tlsScenarios } from './certbot.ts'
 import { clusterScenarios } from './clusters.ts'
+import { executionScenarios } from './execution-scenarios.ts'
 import { NAMESPACE, podStatus } from './installation.ts'
 import { newest, type Kots } from './kots.ts'
 import { backupScenarios } from './troubles.ts'
@@ -207,6 +208,7 @@ const all: Record<string, Scenario> = {
   ...tlsScenarios,
   ...clusterScenarios,
   ...terraformScenarios,
+  ...executionScenarios,
 }
 
 const withoutVelero = (world: World): void => {

@@ -6,7 +6,9 @@ import { join } from 'node:path'
 import { valuesIn } from '../cloud/terraform.ts'
 import { readSecret } from '../files.ts'
 import { hostname } from './backups.ts'
-import { eksOf } from './eks.ts'
+import { computeWorld } from './compute.ts'
+import { ec2Of } from './ec2.ts'
+import { executionScenarios } from './execution-scenarios.ts'
 import { gkeOf } from './gke.ts'
 import { secret } from './secret.ts'
 import { notPlayed, printed, type Call, type Output, type Tool } from './tool.ts'
@@ -39,7 +41,7 @@ const outputsOf = ({ variables }: State): Record<string, string> => {
   const endpoint = JSON.parse(variables['server_endpoint'] ?? '""') as string
   return {
     nomad_ca: pem('CERTIFICATE', 'nomad ca'), nomad_server_cert: pem('CERTIFICATE', `nomad server ${endpoint}`), nomad_server_key: pem('RSA PRIVATE KEY', `nomad key ${endpoint}`),
-    ...(cloudOf(variables) === 'aws' ? { nomad_asg_name: '_circleci_nomad_clients_asg', nomad_asg_user_access_key: '', nomad_asg_user_secret_key: '' } : { managed_instance_group_name: 'nomad', managed_instance_group_type: 'zonal', service_account_key_location: '' }),
+    ...(cloudOf(variables) === 'aws' ? { nomad_asg_name: 'server_circleci_nomad_clients_asg', nomad_asg_user_access_key: '', nomad_asg_user_secret_key: '' } : { managed_instance_group_name: 'nomad', managed_instance_group_type: 'zonal', service_account_key_location: '' }),
   }
 }
 const keyOf = (state: State): string => outputsOf(state)['nomad_server_key']?.split('\n')[1] ?? ''
@@ -52,6 +54,13 @@ export const terraformClients = (world: World): { count: number; ready: boolean 
   const has = Object.values(deployed ?? {}).some(({ value }) => value?.trim() === outputsOf(state)['nomad_server_cert']?.trim())
   const { nodes, min_replicas: least } = state.variables
   return { count: Number(nodes ?? least ?? 0), ready: has && state.variables['server_endpoint'] === JSON.stringify(`${hostname(world, 'nomad-server-external')}:4647`) }
+}
+
+/** The group of the clients, as the cloud has it then. */
+const makeGroup = (world: World, { variables }: State): void => {
+  const number = (name: string) => Number(variables[name] ?? 0), text = (name: string) => JSON.parse(variables[name] ?? '""') as string
+  if (cloudOf(variables) === 'aws') ec2Of(world).scaling[`${text('basename')}_circleci_nomad_clients_asg`] = { min: variables['nomad_auto_scaler'] === 'true' ? 1 : 0, max: number('max_nodes'), desired: number('nodes') }
+  else world.compute = { ...world.compute ?? computeWorld(), groups: { [text('name')]: { zone: text('zone'), min: number('min_replicas'), max: number('max_replicas') } } }
 }
 
 const KNOWN: Record<string, string[]> = {
@@ -136,6 +145,7 @@ const apply = (tf: TerraformWorld): Output => {
   return { ...printed('Apply complete!\n'), takes: { ms: 90_000, end: (now) => {
     const made = { variables: planned.variables }
     now.terraform = { ...now.terraform, state: made }
+    makeGroup(now, made)
     delete now.terraform.planned
     for (const text of [keyOf(made), Buffer.from(outputsOf(made)['nomad_server_key'] ?? '').toString('base64')]) if (!now.secrets.includes(text)) now.secrets.push(text)
   } } }
@@ -186,7 +196,9 @@ const withoutClients = (world: World): void => {
   world.terraform = {}
   delete world.nomadServer
   for (const { values } of world.kots.versions) for (const name of NOMAD) delete values[name]
-  eksOf(world).clusters['circleci-server'] ??= { created: before, region: 'us-east-1', version: '1.21', own: true, addons: {} }
+  executionScenarios['on-eks']?.apply(world)
+  ec2Of(world).scaling = {}
+  world.compute = { ...computeWorld(), groups: {} }
   Object.assign(gkeOf(world), { enabled: true, clusters: { 'circleci-server': { created: before, region: 'europe-west1', version: '1.21.14-gke.4300', nodes: 9, type: 'n1-standard-4' } } })
 }
 

@@ -4,6 +4,8 @@
 import { createHash } from 'node:crypto'
 import type { AwsWorld } from './aws.ts'
 import type { TlsWorld } from './certbot.ts'
+import type { ComputeWorld } from './compute.ts'
+import type { Ec2World } from './ec2.ts'
 import type { EksWorld } from './eks.ts'
 import type { GcpWorld } from './gcp.ts'
 import type { GkeWorld } from './gke.ts'
@@ -81,6 +83,8 @@ export interface World {
   /** An S3-compatible store; a world of before it was played has none yet. */
   store?: StoreWorld
   gcp?: GcpWorld
+  compute?: ComputeWorld
+  ec2?: Ec2World
   eks?: EksWorld
   gke?: GkeWorld
   tls?: TlsWorld
@@ -170,8 +174,8 @@ export const essence = (world: World): unknown => {
       ? Object.fromEntries(Object.keys(value).sort().filter((name) => !/^(resourceVersion|creationTimestamp|.*Time|createdOn|deployedAt|.*Timestamp|created|used|expiration|kots\.io\/snapshot-requested)$/.test(name))
         .map((name) => [name, timeless(value[name])]))
     : value
-  const { objects, kots, aws, eks, gke, gcp, store, terraform, files, due } = world
-  return timeless({ objects, kots, aws, eks, gke, gcp, store, terraform, files, due: due.map((one) => ({ ...one, at: 0 })) })
+  const { objects, kots, aws, compute, ec2, eks, gke, gcp, store, terraform, files, due } = world
+  return timeless({ objects, kots, aws, compute, ec2, eks, gke, gcp, store, terraform, files, due: due.map((one) => ({ ...one, at: 0 })) })
 }
 
 /** Puts something on the list of what happens by itself, unless it stands there already. */

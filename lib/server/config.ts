@@ -3,7 +3,6 @@
  * system, and saves and deploys them all together. Where a field is not found, a person fills the screen in, and is
  * told what with. Installation guide 3.3.0, phases 2 and 3.
  */
-import type { Permission } from '../cluster/objects.ts'
 import type { Done, Effect } from '../effect.ts'
 import { oncePerLook } from '../door.ts'
 import { done, minutes } from '../effect.ts'
@@ -61,11 +60,6 @@ const screen = oncePerLook(async (): Promise<OnScreen[]> => {
   const { body } = await askConsole<{ configGroups?: Group[] }>(`/api/v1/app/${SLUG}/config/${app.body.currentSequence ?? 0}`)
   return (body.configGroups ?? []).flatMap(({ name, title, items = [] }) => items.map((item) => ({ ...item, group: `${name} ${title}` })))
 })
-
-/** What filling in the screen asks of the cluster: the console's key, and curl in its pod. */
-export const FOR_CONFIG: Permission[] = [
-  { verbs: ['get'], resource: 'services' }, { verbs: ['get'], resource: 'deployments', group: 'apps' }, { verbs: ['get'], resource: 'secrets' }, { verbs: ['create'], resource: 'pods/exec' },
-]
 
 const plain = (text: string): string => text.toLowerCase().replaceAll(/[^a-z0-9]+/g, ' ').trim()
 

@@ -1,10 +1,11 @@
 /** What the operator may say of the Nomad clients: the variables of CircleCI's Terraform modules, by cloud. Installation guide 3.3.0, phase 3. */
 import { PROFILE } from '../cloud/aws.ts'
+import { ranges } from '../cloud/cidr.ts'
+import { subnetsInput } from '../cloud/vpc.ts'
 import { EXIT, fail } from '../fail.ts'
 import { count, flag, optional, text } from '../inputs.ts'
 import { SERVER_VERSION } from '../cluster/sizing.ts'
 
-const CIDRS = /^\d{1,3}(\.\d{1,3}){3}\/\d{1,2}(,\d{1,3}(\.\d{1,3}){3}\/\d{1,2})*$/
 const maybe = (env: string, takes: string, say: string, pattern?: RegExp, looks?: string) => ({ ...optional(takes, say, pattern, looks), env })
 const named = (env: string, takes: string, say: string, otherwise: string, pattern?: RegExp, looks?: string) => text(takes, say, { env, otherwise, ...(pattern ? { pattern } : {}), ...(looks ? { looks } : {}) })
 const yes = (env: string, say: string) => ({ ...flag(say), env })
@@ -19,18 +20,18 @@ export const clientInputs = () => ({
   publicEndpoint: yes('NOMAD_PUBLIC_ENDPOINT', 'take an address that is reached from outside too'),
   nodes: count('number of clients; on Google Cloud the least', { otherwise: 4, env: 'NOMAD_NODES' }),
   maxNodes: count('the most clients that there may be', { otherwise: 5, env: 'NOMAD_MAX_NODES' }),
-  blockedCidrs: maybe('NOMAD_BLOCKED_CIDRS', 'cidrs', 'networks that jobs must not reach, with commas: those of the nodes, never of machines for jobs', CIDRS, 'networks: 10.0.1.0/24,10.0.2.0/24'),
+  blockedCidrs: { ...ranges('networks that jobs must not reach: those of the nodes, never of machines for jobs', 'NOMAD_BLOCKED_CIDRS'), fallback: { value: [] as string[] } },
   autoscaler: yes('NOMAD_AUTOSCALER', 'make the identity of the Nomad autoscaler too'),
   cluster: named('CLUSTER_NAME', 'name', 'name of the cluster in EKS or GKE, whose network the clients get', 'circleci-server'),
   region: maybe('AWS_REGION', 'name', 'aws: region of the clients', /^[a-z]{2}(-[a-z]+)+-\d$/, 'a region: us-east-1'),
   profile: PROFILE,
-  subnets: maybe('NOMAD_SUBNETS', 'ids', 'aws: subnets of the clients with commas, where they are not the private ones of the cluster', /^subnet-\w+(,subnet-\w+)*$/, 'subnet-0a1b2c,subnet-0d4e5f'),
+  subnets: { ...subnetsInput('aws: subnets of the clients, where they are not the private ones of the cluster', 'NOMAD_SUBNETS'), fallback: { value: [] as string[] } },
   dnsServer: maybe('NOMAD_DNS_SERVER', 'address', 'aws: DNS server of the VPC, where it is not its third address', /^\d{1,3}(\.\d{1,3}){3}$/, 'an address: 192.168.0.2'),
   securityGroups: maybe('NOMAD_SECURITY_GROUPS', 'ids', 'aws: security groups in place of those of the module', /^sg-\w+(,sg-\w+)*$/, 'sg-0a1b2c'),
   instanceType: named('NOMAD_INSTANCE_TYPE', 'type', 'aws: type of the clients in EC2', 't3.2xlarge', /^[a-z][a-z0-9-]*\.[a-z0-9-]+$/, 'a type of EC2: t3.2xlarge'),
   volumeType: named('NOMAD_VOLUME_TYPE', 'type', 'aws: type of their volume', 'gp3', /^(gp2|gp3|io1|io2)$/, 'gp3, or gp2 where there is none'),
   sshKey: maybe('NOMAD_SSH_KEY', 'key', 'aws: public key for SSH to the clients; it opens port 22 to everybody', /^(ssh|ecdsa)-\S+ \S+/, 'a public key: ssh-ed25519 AAAA…'),
-  basename: maybe('NOMAD_BASENAME', 'name', 'aws: what their names begin with', /^[A-Za-z0-9-]{1,40}$/, 'letters, digits and dashes'),
+  basename: named('NOMAD_BASENAME', 'name', 'aws: what their names begin with', 'server', /^[A-Za-z0-9-]{1,40}$/, 'letters, digits and dashes'),
   clientRole: maybe('NOMAD_CLIENT_ROLE', 'name', 'aws: role of the clients themselves, from 3.4 on'),
   project: maybe('CLOUDSDK_CORE_PROJECT', 'id', 'gcp: project of the clients'),
   zone: maybe('NOMAD_ZONE', 'name', 'gcp: zone of the clients', /^[a-z]+-[a-z]+\d+-[a-z]$/, 'a zone: europe-west1-b'),
@@ -39,7 +40,7 @@ export const clientInputs = () => ({
   machineType: named('NOMAD_MACHINE_TYPE', 'type', 'gcp: machine type of the clients', 'n2-standard-8', /^[a-z][a-z0-9-]+$/, 'a machine type: n2-standard-8'),
   diskType: named('NOMAD_DISK_TYPE', 'type', 'gcp: type of their disk', 'pd-ssd', /^(pd-standard|pd-ssd|pd-balanced|local-ssd)$/, 'pd-ssd, pd-balanced, pd-standard or local-ssd'),
   diskSize: count('gcp: size of their disk in GB', { otherwise: 300, env: 'NOMAD_DISK_SIZE' }),
-  sshCidrs: named('NOMAD_SSH_CIDRS', 'cidrs', 'gcp: networks from where people may rerun a job with SSH', '0.0.0.0/0', CIDRS, 'networks: 203.0.113.0/24'),
+  sshCidrs: { ...ranges('gcp: where people come from who rerun a job with SSH', 'NOMAD_SSH_CIDRS'), fallback: { value: ['0.0.0.0/0'] } },
   privateIp: yes('NOMAD_PRIVATE_IP', 'gcp: give the clients no public address; their subnetwork needs NAT then'),
   preemptible: yes('NOMAD_PREEMPTIBLE', 'gcp: cheaper machines that Google ends within a day, with the jobs on them'),
   autoscalingMode: named('NOMAD_AUTOSCALING_MODE', 'mode', 'gcp: ONLY_UP, OFF, or ON, which ends clients with jobs on them too', 'ONLY_UP', /^(ON|OFF|ONLY_UP)$/, 'ONLY_UP, ON or OFF'),

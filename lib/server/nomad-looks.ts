@@ -59,7 +59,11 @@ export const folderIsOurs = ({ folder }: Given) => preflight('folder', `${folder
 export const stateIsOurs = ({ state, folder }: Given, tf: Terraform) => preflight('state', 'the clients that are there are those of Terraform\'s state', async () => {
   if ((await tf.outputs())['nomad_server_cert']) return ok('it has their certificates')
   const connected = await clients()
-  return connected ? ask(`${connected} Nomad clients are connected, and Terraform's state (${state === 'local' ? `local, in ${folder}` : state}) knows none. Make others, with certificates that shut those out?`) : ok('no clients yet')
+  if (!connected) return ok('no clients yet')
+  // A state elsewhere can be read once init was done in this folder.
+  return state === 'local' || (await tf.look()).is === 'planned'
+    ? ask(`${connected} Nomad clients are connected, and Terraform's state (${state === 'local' ? `local, in ${folder}` : state}) knows none. Make others, with certificates that shut those out?`)
+    : ask(`${connected} Nomad clients are connected. Whether Terraform's state in ${state} knows them is seen after init; where it does not, others are made, with certificates that shut those out. Is it theirs?`)
 })
 
 /** Two at once are kept apart: a state in S3 has a lock from Terraform 1.10 on, or a table of its own. */

@@ -3,10 +3,10 @@
  * came from. Mutual TLS is on, whatever the guide's example says. Installation guide 3.3.0, phase 3.
  */
 import { gcpIn } from '../cloud/gcp.ts'
-import { subnetsOf, thirdAddress, vpcCidr } from '../cloud/ec2.ts'
+import { thirdAddress } from '../cloud/cidr.ts'
 import { awsIn } from '../cloud/aws.ts'
-import { eksIn } from '../cloud/eks.ts'
 import { hcl, type Look, type Main, type Value, type Variable } from '../cloud/terraform.ts'
+import { networkOf as networkInAws, rangeOfVpc, vpcOf } from '../cloud/vpc.ts'
 import { cluster } from '../cluster/kubernetes.ts'
 import { fail } from '../fail.ts'
 import { flagOf } from '../inputs.ts'
@@ -33,20 +33,21 @@ interface Network { variables: Record<string, Variable>; say: string }
 
 /** VPC, its DNS server and the subnets, of the cluster in EKS. */
 const inAws = async (given: Given): Promise<Network> => {
-  const aws = awsIn(given.region ?? '', given.profile)
-  const { vpcId = '', subnetIds = [] } = (await eksIn(aws, given.cluster).cluster())?.resourcesVpcConfig ?? {}
-  if (!vpcId) throw fail(`There is no cluster ${given.cluster} in ${aws.region}, whose network the clients would get.`, `Name it with --cluster; those of the region: ${line(aws.words('eks', 'ListClusters', {}))}`)
-  const [cidr, all] = [await vpcCidr(aws, vpcId), await subnetsOf(aws, given.subnets ? listOf(given.subnets) : subnetIds)]
+  const aws = awsIn(given.region ?? '', given.profile), vpc = vpcOf(aws, given.cluster)
+  const { id: vpcId, subnets } = await networkInAws(vpc)
+  const [cidr, all] = [await rangeOfVpc(vpc, vpcId), await vpc.subnets(given.subnets.length ? given.subnets : subnets)]
+  const list = `Name others with --subnets: ${line(aws.words('ec2', 'DescribeSubnets', { Filters: [{ Name: 'vpc-id', Values: [vpcId] }] }))}`
+  if (!all) throw fail(`One of the subnets ${(given.subnets.length ? given.subnets : subnets).join(', ')} is not there.`, list)
   const strange = all.find((one) => one.VpcId !== vpcId)
-  if (strange) throw fail(`The subnet ${strange.SubnetId} is in ${strange.VpcId}, and not in ${vpcId}, the VPC of the cluster.`, `Name others with --subnets: ${line(['aws', 'ec2', 'describe-subnets', '--filters', `Name=vpc-id,Values=${vpcId}`, '--region', aws.region])}`)
+  if (strange) throw fail(`The subnet ${strange.SubnetId} is in ${strange.VpcId}, and not in ${vpcId}, the VPC of the cluster.`, list)
   const hidden = all.filter(({ MapPublicIpOnLaunch }) => !MapPublicIpOnLaunch)
-  const chosen = (given.subnets || !hidden.length ? all : hidden).map(({ SubnetId }) => SubnetId).toSorted()
+  const chosen = (given.subnets.length || !hidden.length ? all : hidden).map(({ SubnetId }) => SubnetId).toSorted()
   const from = `of cluster ${given.cluster}`
   return {
     say: `${vpcId} of cluster ${given.cluster}, ${cidr}; ${chosen.join(', ')}`,
     variables: {
       vpc_id: { value: vpcId, from: `the VPC ${from}` },
-      subnets: { value: chosen, from: given.subnets ? '--subnets' : hidden.length ? `the private subnets ${from}` : `the subnets ${from}, none of which is private` },
+      subnets: { value: chosen, from: given.subnets.length ? '--subnets' : hidden.length ? `the private subnets ${from}` : `the subnets ${from}, none of which is private` },
       dns_server: given.dnsServer ? { value: given.dnsServer, from: '--dns-server' } : { value: thirdAddress(cidr), from: `the third address of the VPC, ${cidr}` },
     },
   }
@@ -89,7 +90,7 @@ const by = (all: Record<string, [keyof Given, Value | undefined]>): Record<strin
 const ofAws = (values: Given, tag: string): Record<string, Variable> => {
   if (values.clientRole && tag === '3.3.0') throw fail('The module for server 3.3 gives clients no role.', 'Leave --client-role out, or upgrade the server to 3.4 first.')
   return by({
-    blocked_cidrs: ['blockedCidrs', listOf(values.blockedCidrs)], nodes: ['nodes', values.nodes], max_nodes: ['maxNodes', values.maxNodes], instance_type: ['instanceType', values.instanceType], volume_type: ['volumeType', values.volumeType],
+    blocked_cidrs: ['blockedCidrs', values.blockedCidrs], nodes: ['nodes', values.nodes], max_nodes: ['maxNodes', values.maxNodes], instance_type: ['instanceType', values.instanceType], volume_type: ['volumeType', values.volumeType],
     nomad_auto_scaler: ['autoscaler', values.autoscaler], basename: ['basename', values.basename], ssh_key: ['sshKey', values.sshKey], role_name: ['clientRole', values.clientRole],
     security_group_id: ['securityGroups', values.securityGroups === undefined ? undefined : listOf(values.securityGroups)],
   })
@@ -101,7 +102,7 @@ const ofGcp = (values: Given, tag: string): Record<string, Variable> => {
     ...by({
       name: ['name', values.name], min_replicas: ['nodes', values.nodes], max_replicas: ['maxNodes', values.maxNodes], machine_type: ['machineType', values.machineType], disk_type: ['diskType', values.diskType], disk_size_gb: ['diskSize', values.diskSize],
       assign_public_ip: ['privateIp', !values.privateIp], preemptible: ['preemptible', values.preemptible], autoscaling_mode: ['autoscalingMode', values.autoscalingMode], target_cpu_utilization: ['targetCpu', Number(values.targetCpu)],
-      blocked_cidrs: ['blockedCidrs', listOf(values.blockedCidrs)], retry_with_ssh_allowed_cidr_blocks: ['sshCidrs', listOf(values.sshCidrs)], nomad_auto_scaler: ['autoscaler', values.autoscaler], enable_workload_identity: ['workloadIdentity', values.workloadIdentity || undefined],
+      blocked_cidrs: ['blockedCidrs', values.blockedCidrs], retry_with_ssh_allowed_cidr_blocks: ['sshCidrs', values.sshCidrs], nomad_auto_scaler: ['autoscaler', values.autoscaler], enable_workload_identity: ['workloadIdentity', values.workloadIdentity || undefined],
     }),
     ...(values.workloadIdentity ? { k8s_namespace: { value: cluster().namespace, from: 'namespace of the installation' } } : {}),
   }
@@ -156,7 +157,7 @@ export const textFor = (provider: 'aws' | 'gcp', { tag, server }: { tag: string;
 
 /** The line that makes clients anew: those that run keep the certificate, and the address, that they were started with. */
 const replaceClients = (values: Given): string => line(values.provider === 'aws'
-  ? ['aws', 'autoscaling', 'start-instance-refresh', '--auto-scaling-group-name', `${values.basename ?? ''}_circleci_nomad_clients_asg`, '--region', values.region ?? '']
+  ? ['aws', 'autoscaling', 'start-instance-refresh', '--auto-scaling-group-name', `${values.basename}_circleci_nomad_clients_asg`, '--region', values.region ?? '']
   : ['gcloud', 'compute', 'instance-groups', 'managed', 'rolling-action', 'replace', values.name, `--zone=${values.zone}`, `--project=${values.project}`])
 
 /** What comes of a plan that does not only add. */

@@ -58,6 +58,48 @@ const server = (partition: string, ...more: object[]) => ({
   Statement: [{ Effect: 'Allow', Action: OF_SERVER, Resource: [`arn:${partition}:s3:::circleci-server-data`, `arn:${partition}:s3:::circleci-server-data/*`] }, ...more],
 })
 
+/**
+ * Installation guide 3.3.0, "VM service", step 6. Mended as in the documentation of that time: ARNs of EC2, one Describe,
+ * the security group of the VMs, the ARN of the VPC.
+ */
+const VPC = 'arn:aws:ec2:us-east-1:111122223333:vpc/vpc-0aaa1111bbbb22223', GROUP = 'sg-0cd93e7b30608b4fc'
+const vm = (partition: string) => {
+  const tagged = (key: string) => ({ StringEquals: { [key]: 'circleci-vm-service' } })
+  const arn = (rest: string) => `arn:${partition}:ec2:*:${rest}`
+  return {
+    Version: '2012-10-17',
+    Statement: [
+      {
+        Effect: 'Allow', Action: ['ec2:RunInstances'],
+        Resource: [
+          arn(':image/*'), arn(':snapshot/*'), arn('*:key-pair/*'), arn('*:launch-template/*'), arn('*:network-interface/*'), arn('*:placement-group/*'), arn('*:volume/*'), arn('*:subnet/*'),
+          arn(`*:security-group/${GROUP}`),
+        ],
+      },
+      { Effect: 'Allow', Action: ['ec2:RunInstances'], Resource: arn('*:instance/*'), Condition: tagged('aws:RequestTag/ManagedBy') },
+      { Effect: 'Allow', Action: ['ec2:CreateVolume'], Resource: arn('*:volume/*'), Condition: tagged('aws:RequestTag/ManagedBy') },
+      { Effect: 'Allow', Action: ['ec2:Describe*'], Resource: '*' },
+      { Effect: 'Allow', Action: ['ec2:CreateTags'], Resource: arn('*:*/*'), Condition: { StringEquals: { 'ec2:CreateAction': 'CreateVolume' } } },
+      { Effect: 'Allow', Action: ['ec2:CreateTags'], Resource: arn('*:*/*'), Condition: { StringEquals: { 'ec2:CreateAction': 'RunInstances' } } },
+      {
+        Effect: 'Allow', Resource: arn('*:*/*'), Condition: tagged('ec2:ResourceTag/ManagedBy'),
+        Action: ['ec2:CreateTags', 'ec2:StartInstances', 'ec2:StopInstances', 'ec2:TerminateInstances', 'ec2:AttachVolume', 'ec2:DetachVolume', 'ec2:DeleteVolume'],
+      },
+      { Effect: 'Allow', Resource: arn('*:subnet/*'), Condition: { StringEquals: { 'ec2:Vpc': VPC } }, Action: ['ec2:RunInstances', 'ec2:StartInstances', 'ec2:StopInstances', 'ec2:TerminateInstances'] },
+    ],
+  }
+}
+
+/** Installation guide 3.3.0, "Nomad Autoscaler", AWS, step 1; without its ids of statements. */
+const ASG = 'arn:aws:autoscaling:us-east-1:111122223333:autoScalingGroup:12345678-1111-4222-a333-444455556666:autoScalingGroupName/server_circleci_nomad_clients_asg'
+const scaler = {
+  Version: '2012-10-17',
+  Statement: [
+    { Effect: 'Allow', Action: ['autoscaling:CreateOrUpdateTags', 'autoscaling:UpdateAutoScalingGroup', 'autoscaling:TerminateInstanceInAutoScalingGroup'], Resource: ASG },
+    { Effect: 'Allow', Action: ['autoscaling:DescribeScalingActivities', 'autoscaling:DescribeAutoScalingGroups'], Resource: '*' },
+  ],
+}
+
 const CASES: [string, Policy, object][] = [
   ['veleroPolicy us-east-1', policies.veleroPolicy('circleci-backups', 'us-east-1'), velero('aws')],
   ['veleroPolicy cn-north-1', policies.veleroPolicy('circleci-backups', 'cn-north-1'), velero('aws-cn')],
@@ -65,22 +107,26 @@ const CASES: [string, Policy, object][] = [
   ['serverPolicy us-east-1', policies.serverPolicy('circleci-server-data', 'us-east-1'), server('aws')],
   ['serverPolicy cn-north-1', policies.serverPolicy('circleci-server-data', 'cn-north-1'), server('aws-cn')],
   ['serverPolicy with a role', policies.serverPolicy('circleci-server-data', 'us-east-1', ROLE), server('aws', { Effect: 'Allow', Action: ['iam:GetRole', 'sts:AssumeRole'], Resource: ROLE })],
+  ['vmPolicy us-east-1', policies.vmPolicy('us-east-1', VPC, GROUP), vm('aws')],
+  ['vmPolicy us-gov-east-1', policies.vmPolicy('us-gov-east-1', VPC, GROUP), vm('aws-us-gov')],
+  ['scalerPolicy', policies.scalerPolicy(ASG), scaler],
   ['storePolicy', storePolicy('circleci-backups'), store],
 ]
 
 /** AWS takes this many characters for all inline policies of a user. */
 const MOST = 2048
-const ARN = /^arn:aws(-cn|-us-gov)?:[a-z0-9-]+:[a-z0-9-]*:(\d{12})?:[^\s:][^\s]*$/
+const ARN = /^arn:aws(-cn|-us-gov)?:[a-z0-9-]+:(\*|[a-z0-9-]*):(\d{12}|\*)?:[^\s:][^\s]*$/
 
 describe.each(CASES)('%s', (_, policy, wanted) => {
   test('is what the guide grants, word for word', () => expect(policy).toEqual(wanted))
 
   test('is a document as IAM takes it', () => {
     expect(Object.keys(policy)).toEqual(['Version', 'Statement'])
-    for (const { Effect, Action, Resource, ...more } of policy.Statement) {
+    for (const { Effect, Action, Resource, Condition, ...more } of policy.Statement) {
       expect(Effect).toBe('Allow')
       expect(more).toEqual({})
-      for (const action of Action) expect(action).toMatch(/^[a-z0-9-]+:(\*|[A-Z][A-Za-z]+)$/)
+      for (const key of Object.keys(Condition?.StringEquals ?? {})) expect(key).toMatch(/^(ec2|aws):[A-Z][A-Za-z]+(\/ManagedBy)?$/)
+      for (const action of Action) expect(action).toMatch(/^[a-z0-9-]+:(\*|[A-Z][A-Za-z]+\*?)$/)
       expect(new Set(Action).size).toBe(Action.length)
       for (const resource of [Resource].flat().filter((one) => one !== '*')) expect(resource).toMatch(ARN)
     }
@@ -95,6 +141,10 @@ test('each policy of policies.ts is among them', () => {
 test('the longest name of a bucket leaves it short enough for a user', () => {
   const longest = 'b'.repeat(63)
   for (const policy of [policies.veleroPolicy(longest, 'us-gov-west-1'), storePolicy(longest)]) expect(JSON.stringify(policy).length).toBeLessThan(MOST)
+})
+
+test('that of VM service is short enough for a user', () => {
+  expect(policies.sizeOf(JSON.stringify(policies.vmPolicy('us-gov-east-1', policies.vpcArn('us-gov-east-1', '111122223333', 'vpc-0aaa1111bbbb22223'), GROUP)))).toBeLessThan(MOST)
 })
 
 test('the server\'s has 72 actions, and is short enough for a user where the bucket\'s name has at most 52 characters', () => {

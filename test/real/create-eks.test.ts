@@ -5,7 +5,7 @@
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { delimiter, dirname, join } from 'node:path'
-import { afterAll, beforeAll, beforeEach, expect, onTestFinished, test } from 'vitest'
+import { afterAll, beforeAll, beforeEach, describe, expect, onTestFinished, test } from 'vitest'
 import { awsIn } from '../../lib/cloud/aws.ts'
 import { startAws, type AwsServer } from './aws.ts'
 import { lacking, must, needs, type ComponentName } from './components.ts'
@@ -16,6 +16,12 @@ const BUNDLE = new URL('../../dist/create-eks.mjs', import.meta.url).pathname
 const NEEDED: ComponentName[] = ['moto_server', 'aws', 'kubectl', 'curl']
 const missing = lacking(...NEEDED)
 const NAME = 'circleci-server'
+/** Lines that are only told. */
+const REMEDIES = [
+  'delete cluster --name circleci-server --wait --force --region us-east-1', 'delete nodegroup --cluster circleci-server --name server --wait --region us-east-1',
+  'delete addon --cluster circleci-server --name aws-ebs-csi-driver --region us-east-1', 'scale nodegroup --cluster circleci-server --name server --nodes 4 --nodes-max 4 --region us-east-1',
+  'utils write-kubeconfig --cluster circleci-server --kubeconfig file --region us-east-1', 'create addon --cluster circleci-server --name aws-ebs-csi-driver --service-account-role-arn arn:aws:iam::123456789012:role/made --timeout 20m --region us-east-1',
+]
 
 let aws: AwsServer
 let eks: EksServer
@@ -84,6 +90,24 @@ test('the script of --shell leaves what the run leaves', async () => {
   expect(after.code, after.all).toBe(0)
   expect(after.stderr).toContain('Nothing to do')
   await expectMade('1.31')
+})
+
+describe('the real eksctl', () => {
+  beforeEach(needs('eksctl'))
+
+  test('takes each line, and its dry run is what the plan shows', async () => {
+    await run()
+    // With --help a line is read to its end, and nothing is done.
+    for (const line of [...lines(), ...REMEDIES]) {
+      const { code, all } = await startBash(here, `${must('eksctl')} ${line} --help`, { env: aws.env }).ended
+      expect(code, `${line}\n${all}`).toBe(0)
+    }
+    await aws.reset()
+    const endpoints = Object.fromEntries(['STS', 'CLOUDFORMATION', 'ELB', 'ELBV2', 'IAM', 'EC2', 'EKS', 'CLOUDTRAIL'].map((service) => [`AWS_${service}_ENDPOINT`, eks.url]))
+    const { code, all } = await run(['--dry-run', '--name', 'another'], { ...endpoints, PATH: [dirname(must('eksctl')), here.env['PATH']].join(delimiter) })
+    expect(code, all).toBe(0)
+    for (const row of ['vpc.nat.gateway  – → Single', 'vpc.cidr  – → 192.168.0.0/16', 'desiredCapacity  – → 4', 'volumeSize  – → 80']) expect(all).toContain(row)
+  })
 })
 
 test('a cluster of that name that eksctl did not make is left alone', async () => {

@@ -11,12 +11,12 @@ import { join } from 'node:path'
 import { pause } from '../../lib/clock.ts'
 import { nomadNodes } from '../../lib/rehearsal/backups.ts'
 import { exec } from '../../lib/rehearsal/console.ts'
-import { NAMESPACE } from '../../lib/rehearsal/installation.ts'
+import { installation, NAMESPACE } from '../../lib/rehearsal/installation.ts'
 import type { Kots, Version } from '../../lib/rehearsal/kots.ts'
 import { kotsState, rendered } from '../../lib/rehearsal/kots.ts'
 import type { Output } from '../../lib/rehearsal/tool.ts'
 import { runTool } from '../../lib/rehearsal/tools.ts'
-import type { World } from '../../lib/rehearsal/world.ts'
+import { keyOf, type World } from '../../lib/rehearsal/world.ts'
 import type { Cluster } from './cluster.ts'
 import { CONTEXT } from './cluster.ts'
 import { consoleFile } from './kwok.ts'
@@ -63,7 +63,8 @@ const send = () => {
     console.error('Error: failed to reach the admin console: ' + error.message)
     process.exitCode = 1
   })
-  sent.end(JSON.stringify(process.argv.slice(2)))
+  const stdin = process.argv.includes('/dev/stdin') ? readFileSync(0, 'utf8') : ''
+  sent.end(JSON.stringify({ argv: process.argv.slice(2), stdin }))
 }
 const slow = ${JSON.stringify(slow)}
 if (['set', 'backup', 'restore'].includes(process.argv[2]) && existsSync(slow)) setTimeout(send, Number(readFileSync(slow, 'utf8')))
@@ -111,8 +112,8 @@ export const kotsServer = async (
     }
   }
 
-  const answer = async (argv: string[]): Promise<Output> => {
-    const call = { tool: 'kubectl', argv: asRehearsed(['kots', ...argv], namespace), stdin: '' }
+  const answer = async (argv: string[], stdin: string): Promise<Output> => {
+    const call = { tool: 'kubectl', argv: asRehearsed(['kots', ...argv], namespace), stdin }
     if (self.velero && /^(backup|restore)$/.test(argv[0] ?? '')) return self.velero.play((world) => runTool(world, call))
     // Of a world, the tools know only KOTS, the time, and what is due; what is due is done here, for real.
     const world = { kots: state, time: Date.now(), rules: {}, due: [] } as unknown as World
@@ -126,12 +127,18 @@ export const kotsServer = async (
     return output
   }
 
+  /** Of a world, the admin console knows KOTS and its own key, where nobody plays Velero. */
+  const console = {
+    kots: state, rules: {}, objects: Object.fromEntries(installation().filter(({ metadata }) => metadata.name === 'kotsadm-authstring').map((one) => [keyOf('secrets', one.metadata.name, NAMESPACE), one])),
+  } as unknown as World
+
   /** What runs in a pod: the request of curl to the admin console, and Nomad's own command. */
   const inPod = async ({ method, url: path, headers }: IncomingMessage, body: string): Promise<{ status: number; text: string }> => {
-    if (!self.velero) return { status: 503, text: '' }
-    if (path === '/nomad/node/status') return { status: 200, text: await self.velero.play(nomadNodes) }
+    if (!self.velero && !path?.startsWith('/api/v1/app/')) return { status: 503, text: '' }
+    const play = self.velero?.play ?? (async <T>(work: (world: World) => T) => work(console))
+    if (path === '/nomad/node/status') return { status: 200, text: await play(nomadNodes) }
     const argv = ['-X', method ?? 'GET', ...(body ? ['-d', body] : []), `http://localhost:3000${path}`]
-    const { stdout } = await self.velero.play((world) => exec(world, ['--', 'curl', ...argv], `header = "Authorization: ${headers.authorization}"`))
+    const { stdout } = await play((world) => exec(world, ['--', 'curl', ...argv], `header = "Authorization: ${headers.authorization}"`))
     return { status: Number(stdout.slice(-3)), text: stdout.slice(0, -4) }
   }
 
@@ -142,9 +149,9 @@ export const kotsServer = async (
         const { status, text: said } = await inPod(request, text)
         return void response.writeHead(status).end(said)
       }
-      const argv = JSON.parse(text) as string[]
+      const { argv, stdin } = JSON.parse(text) as { argv: string[]; stdin: string }
       self.calls.push(argv)
-      response.end(JSON.stringify(await answer(argv)))
+      response.end(JSON.stringify(await answer(argv, stdin)))
     }
     request.on('data', (part) => (text += part))
     request.on('end', () => void respond().catch((error: unknown) => response.writeHead(500).end(JSON.stringify({ code: 1, stdout: '', stderr: `Error: ${String(error)}\n` }))))

@@ -39,6 +39,8 @@ const rename = ({ objects }: World, key: string): void => { if (objects[key]) ob
 /** Somebody saved something else in KOTS. */
 const saveElse = ({ kots }: World): void => { kots.versions.unshift({ ...newest(kots), sequence: newest(kots).sequence + 1, status: 'pending', deployedAt: null }) }
 
+const VM_AWS = ['--region', 'us-east-1', '--subnets', 'subnet-0aaa1111bbbb22220', '--nomad-subnets', 'subnet-0aaa1111bbbb22221', '--users-cidr', '203.0.113.0/24']
+
 export const CASES: Case[] = [
   { runbook: 'gen-keysets', verb: true, local: true, args: ['make'], unasked: true },
   { runbook: 'gen-keysets', verb: true, local: true, args: ['make', '--native'], unasked: true },
@@ -84,6 +86,9 @@ export const CASES: Case[] = [
     runbook: 'nomad-terraform', args: ['--provider', 'gcp', '--project', 'my-project', '--zone', 'europe-west1-b'], scenario: 'no-clients', unasked: true,
     also: (world) => named('no-clients').apply(world), meanwhile: saveElse,
   },
+  { runbook: 'nomad-autoscaler', args: ['--provider', 'aws', '--region', 'us-east-1', '--group', 'server_circleci_nomad_clients_asg'], unasked: true, meanwhile: saveElse },
+  { runbook: 'nomad-autoscaler', args: ['--provider', 'gcp', '--project', 'my-project', '--location', 'us-east1-b', '--group', 'nomad-group'], unasked: true, meanwhile: saveElse },
+  { runbook: 'vm-service-aws', args: VM_AWS, scenario: 'on-eks', unasked: true, meanwhile: saveElse, also: (world) => named('on-eks').apply(world) },
   { runbook: 'expand-pvc', args: ['--db', 'mongodb', '--size', '10Gi'], meanwhile: (world) => rename(world, 'statefulsets/circleci-server/mongodb') },
   { runbook: 'velero-aws', args: ['--bucket', 'my-backups', '--region', 'us-east-1'], scenario: 'no-velero', unasked: true, meanwhile: ({ aws }) => { aws.users['velero'] = { tags: [MARK], policies: {}, keys: [{ id: 'AKIALOST', created: '' }], created: '' } } },
   {

@@ -43,7 +43,7 @@ describe('create-eks', () => {
     const { code, said, stderr } = await run('--dry-run')
     expect(code, stderr).toBe(0)
     for (const row of ['vpc.cidr – → 192.168.0.0/16', 'metadata.version – → 1.23', 'instanceType – → m5.xlarge', 'desiredCapacity – → 4']) expect(said).toContain(row)
-    expect(said).toContain('eksctl create cluster --name circleci-server --version 1.23 --without-nodegroup --write-kubeconfig=false --tags managed-by=circleci-server-runbooks --timeout 40m --region us-east-1')
+    expect(said).toContain('eksctl create cluster --name circleci-server --version 1.23 --without-nodegroup --write-kubeconfig=false --enable-auto-mode=false --tags managed-by=circleci-server-runbooks --timeout 40m --region us-east-1')
     expect(said).toContain('eksctl utils write-kubeconfig --cluster circleci-server --region us-east-1')
     expect(said).not.toContain('us-east-1b')
   })
@@ -97,12 +97,12 @@ describe('create-eks', () => {
     ['new-kubernetes', [], 'EKS offers no Kubernetes that server 3.4.0 supports: it offers 1.31, 1.32, 1.33, 1.34; the server supports 1.16 to 1.23'],
     ['new-kubernetes', ['--ignore-preflight', 'kubernetes-version'], 'EKS offers no Kubernetes'],
     ['new-kubernetes', ['--kubernetes-version', '1.29'], 'EKS does not offer Kubernetes 1.29: it offers 1.31, 1.32, 1.33, 1.34'],
-    ['all-well', ['--server-version', '3.2.1'], 'the server supports 1.20 and older'],
+    ['all-well', ['--server-version', '3.2.1'], 'the server supports up to 1.20'],
     ['all-well', ['--nodes', '2'], '2 nodes, 8 cores, 32 GB, 10 Gbps: too small; fewer than 500 daily users want 3 nodes'],
     ['all-well', ['--node-type', 'm5.xlrage'], 'EC2 does not know m5.xlrage in us-east-1'],
     ['invalid-credentials', [], 'AWS does not accept the credentials (InvalidClientTokenId'],
     ['no-eks-rights', [], 'you may not make a cluster: user/operator lacks eks:CreateCluster, iam:CreateRole'],
-    ['no-eksctl', [], 'the command eksctl is not installed'],
+    ['no-eksctl', [], 'eksctl 0.171.0 or newer is not installed'],
   ])('%s %j: nothing is changed', async (scenario, flags, text) => {
     const { run, untouched } = eks(scenario)
     const { code, said } = await run(...flags, '--yes')
@@ -118,6 +118,9 @@ describe('create-eks', () => {
     expect(code, stderr).toBe(0)
     expect(said).toContain('server 3.4.0 supports Kubernetes 1.16 to 1.23, and 1.31 was named')
     expect(world.world().eks?.clusters[NAME]?.version).toBe('1.31')
+    const again = await run()
+    expect(again.said).toContain('server 3.4.0 supports Kubernetes 1.16 to 1.23, and the cluster has 1.31')
+    expect(again.said).toContain('Nothing to do')
   })
 
   test('an older release gets an older Kubernetes, and bigger nodes are said to be enough for more', async () => {

@@ -2,7 +2,7 @@
 import { readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
-import { thirdAddress } from '../../lib/cloud/ec2.ts'
+import { thirdAddress } from '../../lib/cloud/cidr.ts'
 import type { World } from '../../lib/rehearsal/index.ts'
 import { classFor } from '../../lib/server/nomad-looks.ts'
 import { stage } from './harness.ts'
@@ -28,7 +28,7 @@ test('AWS: main.tf says what was found and where; the keys are in files and in K
   expect(main).toMatch(/description = "address of the service nomad-server-external"\n.*\n {2}default {5}= "\w+\.us-east-1\.elb\.amazonaws\.com:4647"/)
   expect(main).toMatch(/description = "the third address of the VPC, 192\.168\.0\.0\/16"\n.*\n {2}default {5}= "192\.168\.0\.2"/)
   expect(main).toMatch(/enable_mtls +\s*= true/)
-  expect(main).toContain('default     = ["subnet-071581087f20b54e8", "subnet-0f221dcadbfc0300b"]')
+  expect(main).toContain('default     = ["subnet-0aaa1111bbbb22221", "subnet-0aaa1111bbbb22222"]')
   for (const name of ['main.tf', 'nomad-server-cert.pem', 'nomad-server-key.pem', 'nomad-ca.pem']) expect(statSync(path(name)).mode & 0o777, name).toBe(0o600)
   const values = deployed(world.world())
   expect([values['nomad_server_cert'], values['nomad_server_key'], values['nomad_server_ca']]).toEqual(['nomad-server-cert.pem', 'nomad-server-key.pem', 'nomad-ca.pem'].map((name) => file(name).trim()))
@@ -49,6 +49,13 @@ test('Google Cloud: network of the cluster, mutual TLS, nothing preemptible; a s
   expect([far.code, flat(far.stderr)]).toEqual([3, expect.stringContaining('The zone us-east1-b is not in europe-west1, where the subnetwork of the cluster is')])
 })
 
+test('the state is kept where it is said, and locked there', async () => {
+  const text = async (...flags: string[]) => flat((await begin(AWS).run(...flags, '--dry-run')).stderr)
+  expect(await text('--state', 's3://my-states/a/nomad.tfstate')).toContain('Terraform 1.5.7 locks a state in S3 by a table of DynamoDB only')
+  expect(await text('--state', 's3://my-states/a/nomad.tfstate', '--state-table', 'locks')).toContain('backend "s3" { bucket = "my-states" key = "a/nomad.tfstate" region = "us-east-1" encrypt = true dynamodb_table = "locks" }')
+  expect(await text('--state', 'gs://my-states')).toContain('backend "gcs" { bucket = "my-states" prefix = "nomad" }')
+})
+
 test('server 3.3 gets the module of its time', async () => {
   const { run, file } = begin(AWS, 'no-clients', ({ kots }) => { for (const one of kots.versions) one.versionLabel = '3.3.1' })
   expect((await run()).code).toBe(0)
@@ -60,9 +67,10 @@ test.each<[string, string[], ((world: World) => void) | undefined, number, strin
   ['no address yet', [], ({ objects }) => { Object.assign(objects['services/circleci-server/nomad-server-external'] ?? {}, { status: {} }) }, 3, 'The service nomad-server-external has no address yet.'],
   ['a machine that is too big', ['--instance-type', 'm5.24xlarge'], undefined, 3, '96 CPUs, 384 GB, and a Nomad client may have 64 CPUs and 128 GB'],
   ['another cluster', ['--cluster', 'mistyped'], undefined, 3, 'There is no cluster mistyped in us-east-1'],
-  ['a subnet that is not there', ['--subnets', 'subnet-0dead'], undefined, 3, 'InvalidSubnetID.NotFound'],
+  ['a subnet that is not there', ['--subnets', 'subnet-0dead000'], undefined, 3, 'One of the subnets subnet-0dead000 is not there.'],
   ['more clients than there may be', ['--nodes', '6'], undefined, 2, '--max-nodes 5 is less than --nodes 6.'],
   ['clients that the state does not know', [], (world) => { delete world.terraform }, 5, '2 Nomad clients are connected, and Terraform\'s state (local, in nomad-clients) knows none.'],
+  ['a state that is not seen yet', ['--state', 's3://my-states/nomad.tfstate', '--state-table', 'locks'], (world) => { delete world.terraform }, 5, 'Whether Terraform\'s state in s3://my-states/nomad.tfstate knows them is seen after init'],
 ])('%s: nothing is changed', async (_, flags, change, wanted, said) => {
   const { run, untouched } = begin(AWS, 'no-clients', change)
   const { code, stderr } = await run(...flags)
@@ -93,7 +101,7 @@ describe('what does more than add', () => {
     const [main, cert] = [file('main.tf'), file('nomad-server-cert.pem')]
     const asked = await run('--endpoint', '10.0.3.4')
     expect(asked.code).toBe(5)
-    expect(flat(asked.stderr)).toMatch(/the certificates are made anew for 10\.0\.3\.4:4647: until they are deployed, and the clients replaced \(aws autoscaling start-instance-refresh --auto-scaling-group-name _circleci_nomad_clients_asg --region us-east-1\), no job runs; Terraform replaces .*tls_locally_signed_cert/)
+    expect(flat(asked.stderr)).toMatch(/the certificates are made anew for 10\.0\.3\.4:4647: until they are deployed, and the clients replaced \(aws autoscaling start-instance-refresh --auto-scaling-group-name server_circleci_nomad_clients_asg --region us-east-1\), no job runs; Terraform replaces .*tls_locally_signed_cert/)
     expect(file('main.tf')).toBe(main)
     // The clients of the rehearsal know the address of the service alone: they are waited for.
     const { code, stderr } = await run('--endpoint', '10.0.3.4', '--yes')

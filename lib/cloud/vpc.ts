@@ -1,0 +1,86 @@
+/** The network of a cluster of EKS, and the subnets in it. Installation guide 3.3.0, phase 3, "VM service", EKS, step 1. */
+import type { Aws } from './aws.ts'
+import { oncePerLook } from '../door.ts'
+import { bad, ok, preflight } from '../effect.ts'
+import { EXIT, fail } from '../fail.ts'
+import type { Input } from '../inputs.ts'
+import { line } from '../shell.ts'
+
+/** `services` is the range of the cluster's services, `subnets` are those of the cluster. */
+export interface Network { id: string; services: string; subnets: string[] }
+export interface Subnet { SubnetId: string; VpcId: string; CidrBlock: string; AvailabilityZone: string; MapPublicIpOnLaunch?: boolean }
+
+/** One or more subnets with commas; sorted, each once. */
+export const subnetsInput = (say: string, env: string): Input<string[]> => ({
+  say, env, takes: 'ids',
+  parse: (text) => {
+    const ids = [...new Set(text.split(',').map((one) => one.trim()).filter(Boolean))].toSorted()
+    const wrong = ids.find((id) => !/^subnet-[0-9a-f]{8}([0-9a-f]{9})?$/.test(id)) ?? (ids.length ? undefined : 'Nothing')
+    if (wrong) throw fail(`${wrong} is no id of a subnet.`, 'Write one, or several with a comma: subnet-0aaa1111bbbb2222c.', { code: EXIT.usage })
+    return ids
+  },
+  text: (value) => value.join(','),
+})
+
+export interface Vpc {
+  aws: Aws
+  cluster: string
+  /** Undefined where there is no such cluster. */
+  network(): Promise<Network | undefined>
+  /** Of these ids; undefined where there is none of one of them. */
+  subnets(ids: string[]): Promise<Subnet[] | undefined>
+}
+
+export const vpcOf = (aws: Aws, cluster: string): Vpc => ({
+  aws, cluster,
+  network: oncePerLook(async () => {
+    const found = await aws.read<{ cluster: { resourcesVpcConfig?: { vpcId?: string; subnetIds?: string[] }; kubernetesNetworkConfig?: { serviceIpv4Cidr?: string } } }>('eks', 'DescribeCluster', { name: cluster })
+    const { resourcesVpcConfig: { vpcId: id, subnetIds: subnets = [] } = {}, kubernetesNetworkConfig: { serviceIpv4Cidr: services } = {} } = found?.cluster ?? {}
+    return id && services ? { id, services, subnets } : undefined
+  }),
+  subnets: async (SubnetIds) => (await aws.read<{ Subnets: Subnet[] }>('ec2', 'DescribeSubnets', { SubnetIds }))?.Subnets,
+})
+
+/** The same, for a step: the preflight has seen it. */
+export const networkOf = async ({ network, cluster, aws }: Vpc): Promise<Network> => {
+  const found = await network()
+  if (!found) throw fail(`There is no cluster ${cluster} in ${aws.region}, or EKS does not tell its network.`, `Name it with --cluster; those of the region: ${line(aws.words('eks', 'ListClusters', {}))}`)
+  return found
+}
+
+export const networkIsTold = (vpc: Vpc) => preflight('network', 'EKS tells the network of the cluster', async () => {
+  const { id, services } = await networkOf(vpc)
+  return ok(`VPC ${id}, services ${services}`)
+})
+
+/** The VMs' subnets are of the cluster's VPC, and of one zone: a volume is of one zone, and a VM has to be where it is. */
+export const subnetsAreOfOneZone = (vpc: Vpc, ids: string[]) => preflight('subnets', 'the subnets of the VMs are in the VPC of the cluster, and all in one availability zone', async () => {
+  const [{ id }, found] = [await networkOf(vpc), await vpc.subnets(ids)]
+  const list = `Those of the VPC: ${line([...vpc.aws.words('ec2', 'DescribeSubnets', { Filters: [{ Name: 'vpc-id', Values: [id] }] }), '--query', 'Subnets[].[SubnetId,AvailabilityZone,CidrBlock]', '--output', 'text'])}`
+  if (!found) return bad(`one of ${ids.join(', ')} is not there`, list)
+  const elsewhere = found.filter(({ VpcId }) => VpcId !== id)
+  if (elsewhere.length) return bad(`${elsewhere.map(({ SubnetId, VpcId }) => `${SubnetId} is in ${VpcId}`).join(', ')}, and the cluster in ${id}`, list)
+  const zones = [...new Set(found.map(({ AvailabilityZone }) => AvailabilityZone))]
+  return zones.length > 1 ? bad(`they are in ${zones.length} zones: ${found.map(({ SubnetId, AvailabilityZone }) => `${SubnetId} in ${AvailabilityZone}`).join(', ')}`, `Name those of one zone with --subnets. ${list}`)
+    : ok(`${ids.join(', ')} in ${zones[0]}`)
+})
+
+/** The subnets of the Nomad clients are there: their ranges may reach the VMs. They may be of another VPC that is joined to it. */
+export const clientsSubnetsAreThere = (vpc: Vpc, ids: string[]) => preflight('nomad-subnets', 'the subnets of the Nomad clients are there', async () => {
+  const found = await vpc.subnets(ids)
+  return found ? ok(found.map(({ SubnetId, CidrBlock }) => `${SubnetId} ${CidrBlock}`).join(', ')) : bad(`one of ${ids.join(', ')} is not there`, 'Name the subnets that Terraform was given for the Nomad clients.')
+})
+
+/** Their ranges. */
+export const rangesOf = async (vpc: Vpc, ids: string[]): Promise<string[]> => {
+  const found = await vpc.subnets(ids)
+  if (!found) throw fail(`One of the subnets ${ids.join(', ')} is not there.`, 'Name the subnets that Terraform was given for the Nomad clients.')
+  return found.map(({ CidrBlock }) => CidrBlock)
+}
+
+/** The addresses of a VPC: 192.168.0.0/16. */
+export const rangeOfVpc = async ({ aws }: Vpc, id: string): Promise<string> => {
+  const [found] = (await aws.read<{ Vpcs?: { CidrBlock: string }[] }>('ec2', 'DescribeVpcs', { VpcIds: [id] }))?.Vpcs ?? []
+  if (!found) throw fail(`There is no VPC ${id} in ${aws.region}.`, `Those that are there: ${line(aws.words('ec2', 'DescribeVpcs', {}))}`)
+  return found.CidrBlock
+}

@@ -3,11 +3,12 @@ import { PROFILE } from '../cloud/aws.ts'
 import { ranges } from '../cloud/cidr.ts'
 import { subnetsInput } from '../cloud/vpc.ts'
 import { EXIT, fail } from '../fail.ts'
-import { count, flag, optional, text } from '../inputs.ts'
+import { count, flag, optional, text, type Input } from '../inputs.ts'
 import { SERVER_VERSION } from '../cluster/sizing.ts'
 
 const maybe = (env: string, takes: string, say: string, pattern?: RegExp, looks?: string) => ({ ...optional(takes, say, pattern, looks), env })
 const named = (env: string, takes: string, say: string, otherwise: string, pattern?: RegExp, looks?: string) => text(takes, say, { env, otherwise, ...(pattern ? { pattern } : {}), ...(looks ? { looks } : {}) })
+const orNone = (input: Input<string[]>): Input<string[] | undefined> => ({ ...input as Input<string[] | undefined>, fallback: { value: undefined } })
 const yes = (env: string, say: string) => ({ ...flag(say), env })
 
 export const clientInputs = () => ({
@@ -20,12 +21,12 @@ export const clientInputs = () => ({
   publicEndpoint: yes('NOMAD_PUBLIC_ENDPOINT', 'take an address that is reached from outside too'),
   nodes: count('number of clients; on Google Cloud the least', { otherwise: 4, env: 'NOMAD_NODES' }),
   maxNodes: count('the most clients that there may be', { otherwise: 5, env: 'NOMAD_MAX_NODES' }),
-  blockedCidrs: { ...ranges('networks that jobs must not reach: those of the nodes, never of machines for jobs', 'NOMAD_BLOCKED_CIDRS'), fallback: { value: [] as string[] } },
+  blockedCidrs: orNone(ranges('networks that jobs must not reach: those of the nodes, never of machines for jobs', 'NOMAD_BLOCKED_CIDRS')),
   autoscaler: yes('NOMAD_AUTOSCALER', 'make the identity of the Nomad autoscaler too'),
   cluster: named('CLUSTER_NAME', 'name', 'name of the cluster in EKS or GKE, whose network the clients get', 'circleci-server'),
   region: maybe('AWS_REGION', 'name', 'aws: region of the clients', /^[a-z]{2}(-[a-z]+)+-\d$/, 'a region: us-east-1'),
   profile: PROFILE,
-  subnets: { ...subnetsInput('aws: subnets of the clients, where they are not the private ones of the cluster', 'NOMAD_SUBNETS'), fallback: { value: [] as string[] } },
+  subnets: orNone(subnetsInput('aws: subnets of the clients, where they are not the private ones of the cluster', 'NOMAD_SUBNETS')),
   dnsServer: maybe('NOMAD_DNS_SERVER', 'address', 'aws: DNS server of the VPC, where it is not its third address', /^\d{1,3}(\.\d{1,3}){3}$/, 'an address: 192.168.0.2'),
   securityGroups: maybe('NOMAD_SECURITY_GROUPS', 'ids', 'aws: security groups in place of those of the module', /^sg-\w+(,sg-\w+)*$/, 'sg-0a1b2c'),
   instanceType: named('NOMAD_INSTANCE_TYPE', 'type', 'aws: type of the clients in EC2', 't3.2xlarge', /^[a-z][a-z0-9-]*\.[a-z0-9-]+$/, 'a type of EC2: t3.2xlarge'),

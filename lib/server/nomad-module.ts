@@ -35,19 +35,19 @@ interface Network { variables: Record<string, Variable>; say: string }
 const inAws = async (given: Given): Promise<Network> => {
   const aws = awsIn(given.region ?? '', given.profile), vpc = vpcOf(aws, given.cluster)
   const { id: vpcId, subnets } = await networkInAws(vpc)
-  const [cidr, all] = [await rangeOfVpc(vpc, vpcId), await vpc.subnets(given.subnets.length ? given.subnets : subnets)]
+  const [cidr, all] = [await rangeOfVpc(vpc, vpcId), await vpc.subnets(given.subnets ?? subnets)]
   const list = `Name others with --subnets: ${line(aws.words('ec2', 'DescribeSubnets', { Filters: [{ Name: 'vpc-id', Values: [vpcId] }] }))}`
-  if (!all) throw fail(`One of the subnets ${(given.subnets.length ? given.subnets : subnets).join(', ')} is not there.`, list)
+  if (!all) throw fail(`One of the subnets ${(given.subnets ?? subnets).join(', ')} is not there.`, list)
   const strange = all.find((one) => one.VpcId !== vpcId)
   if (strange) throw fail(`The subnet ${strange.SubnetId} is in ${strange.VpcId}, and not in ${vpcId}, the VPC of the cluster.`, list)
   const hidden = all.filter(({ MapPublicIpOnLaunch }) => !MapPublicIpOnLaunch)
-  const chosen = (given.subnets.length || !hidden.length ? all : hidden).map(({ SubnetId }) => SubnetId).toSorted()
+  const chosen = (given.subnets || !hidden.length ? all : hidden).map(({ SubnetId }) => SubnetId).toSorted()
   const from = `of cluster ${given.cluster}`
   return {
     say: `${vpcId} of cluster ${given.cluster}, ${cidr}; ${chosen.join(', ')}`,
     variables: {
       vpc_id: { value: vpcId, from: `the VPC ${from}` },
-      subnets: { value: chosen, from: given.subnets.length ? '--subnets' : hidden.length ? `the private subnets ${from}` : `the subnets ${from}, none of which is private` },
+      subnets: { value: chosen, from: given.subnets ? '--subnets' : hidden.length ? `the private subnets ${from}` : `the subnets ${from}, none of which is private` },
       dns_server: given.dnsServer ? { value: given.dnsServer, from: '--dns-server' } : { value: thirdAddress(cidr), from: `the third address of the VPC, ${cidr}` },
     },
   }
@@ -90,7 +90,7 @@ const by = (all: Record<string, [keyof Given, Value | undefined]>): Record<strin
 const ofAws = (values: Given, tag: string): Record<string, Variable> => {
   if (values.clientRole && tag === '3.3.0') throw fail('The module for server 3.3 gives clients no role.', 'Leave --client-role out, or upgrade the server to 3.4 first.')
   return by({
-    blocked_cidrs: ['blockedCidrs', values.blockedCidrs], nodes: ['nodes', values.nodes], max_nodes: ['maxNodes', values.maxNodes], instance_type: ['instanceType', values.instanceType], volume_type: ['volumeType', values.volumeType],
+    blocked_cidrs: ['blockedCidrs', values.blockedCidrs ?? []], nodes: ['nodes', values.nodes], max_nodes: ['maxNodes', values.maxNodes], instance_type: ['instanceType', values.instanceType], volume_type: ['volumeType', values.volumeType],
     nomad_auto_scaler: ['autoscaler', values.autoscaler], basename: ['basename', values.basename], ssh_key: ['sshKey', values.sshKey], role_name: ['clientRole', values.clientRole],
     security_group_id: ['securityGroups', values.securityGroups === undefined ? undefined : listOf(values.securityGroups)],
   })
@@ -102,7 +102,7 @@ const ofGcp = (values: Given, tag: string): Record<string, Variable> => {
     ...by({
       name: ['name', values.name], min_replicas: ['nodes', values.nodes], max_replicas: ['maxNodes', values.maxNodes], machine_type: ['machineType', values.machineType], disk_type: ['diskType', values.diskType], disk_size_gb: ['diskSize', values.diskSize],
       assign_public_ip: ['privateIp', !values.privateIp], preemptible: ['preemptible', values.preemptible], autoscaling_mode: ['autoscalingMode', values.autoscalingMode], target_cpu_utilization: ['targetCpu', Number(values.targetCpu)],
-      blocked_cidrs: ['blockedCidrs', values.blockedCidrs], retry_with_ssh_allowed_cidr_blocks: ['sshCidrs', values.sshCidrs], nomad_auto_scaler: ['autoscaler', values.autoscaler], enable_workload_identity: ['workloadIdentity', values.workloadIdentity || undefined],
+      blocked_cidrs: ['blockedCidrs', values.blockedCidrs ?? []], retry_with_ssh_allowed_cidr_blocks: ['sshCidrs', values.sshCidrs], nomad_auto_scaler: ['autoscaler', values.autoscaler], enable_workload_identity: ['workloadIdentity', values.workloadIdentity || undefined],
     }),
     ...(values.workloadIdentity ? { k8s_namespace: { value: cluster().namespace, from: 'namespace of the installation' } } : {}),
   }
@@ -117,8 +117,9 @@ const FOR_KOTS = { nomad_server_cert: 'nomad_server_cert', nomad_server_key: 'no
 
 const backend = ({ state, stateTable, region }: Given): string[] => {
   const [, kind, bucket = '', path = ''] = /^(s3|gs):\/\/([^/]+)\/?(.*)$/.exec(state) ?? []
-  if (kind === 's3') return ['backend "s3" {', `  bucket  = ${hcl(bucket)}`, `  key     = ${hcl(path)}`, `  region  = ${hcl(region ?? '')}`, '  encrypt = true', stateTable ? `  dynamodb_table = ${hcl(stateTable)}` : '  use_lockfile = true', '}']
-  return kind === 'gs' ? ['backend "gcs" {', `  bucket = ${hcl(bucket)}`, `  prefix = ${hcl(path || 'nomad')}`, '}'] : ['backend "local" {}']
+  const inner = (pairs: [string, string][]) => aligned(pairs).map((row) => `  ${row}`)
+  if (kind === 's3') return ['backend "s3" {', ...inner([['bucket', hcl(bucket)], ['key', hcl(path)], ['region', hcl(region ?? '')], ['encrypt', 'true'], stateTable ? ['dynamodb_table', hcl(stateTable)] : ['use_lockfile', 'true']]), '}']
+  return kind === 'gs' ? ['backend "gcs" {', ...inner([['bucket', hcl(bucket)], ['prefix', hcl(path || 'nomad')]]), '}'] : ['backend "local" {}']
 }
 
 const typeOf = (value: Value): string => (Array.isArray(value) ? 'list(string)' : { string: 'string', number: 'number', boolean: 'bool' }[typeof value as 'string' | 'number' | 'boolean'])

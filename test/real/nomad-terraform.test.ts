@@ -72,6 +72,7 @@ test('init, plan, apply; again without a change; what more than adds is asked, a
   expect(first.all).toContain('nomad.tfplan: 2 to add, 0 to change, 0 to destroy')
   expect(made()).toEqual(['tls', 'begun', 'asg'])
   agrees()
+  execFileSync('terraform', ['fmt', '-check', join(home, 'clients', 'main.tf')], { env: env('0') })
   for (const name of ['main.tf', 'cert.pem', 'key.pem', 'ca.pem', 'nomad.tfplan', 'terraform.tfstate']) expect(statSync(join(home, 'clients', name)).mode & 0o777, name).toBe(0o600)
   expect(statSync(join(home, 'clients')).mode & 0o777).toBe(0o700)
   const again = await run()

@@ -8,7 +8,7 @@ import type { Fresh } from '../cluster/fresh.ts'
 import type { Offer } from '../cluster/versions.ts'
 import type { Shape } from '../cluster/sizing.ts'
 import type { Trouble } from '../runbook.ts'
-import { whereFlags } from './aws.ts'
+import { machineOf } from './ec2.ts'
 import { oncePerLook } from '../door.ts'
 import { done, impossible, minutes, ok, preflight } from '../effect.ts'
 import { fail, type Fail } from '../fail.ts'
@@ -16,7 +16,6 @@ import { createAddon, createCluster, createNodes, eksctlIn, type Configuration, 
 import { newContextsGoTo } from '../cluster/kubeconfig.ts'
 import { line } from '../shell.ts'
 import { newestEvent, outputOf, progressOf, type Progress } from './stacks.ts'
-import { complaint, readTool } from '../tools.ts'
 
 interface Cluster { status: string; version: string; endpoint?: string; identity?: { oidc?: { issuer?: string } }; tags?: Record<string, string> }
 interface Group { nodegroupName: string; status: string; instanceTypes?: string[]; scalingConfig?: { desiredSize?: number }; health?: { issues?: { code: string; message: string }[] } }
@@ -205,11 +204,6 @@ export const nameIsOursOrFree = (eks: Eks) => preflight('cluster', `the name ${e
 
 /** The nodes that are wanted, measured by what EC2 says of their type; a sentence where it knows none. */
 export const shapeOf = async ({ aws }: Eks, nodes: number, type: string): Promise<Shape | string> => {
-  const words = ['aws', 'ec2', 'describe-instance-types', '--instance-types', type, '--output', 'json', ...whereFlags(aws.region)]
-  const said = await readTool(words)
-  if (said.code !== 0) return `EC2 does not know ${type} in ${aws.region}: ${complaint(said)}`
-  const [found] = (JSON.parse(said.stdout) as { InstanceTypes: { VCpuInfo: { DefaultVCpus: number }; MemoryInfo: { SizeInMiB: number }; NetworkInfo?: { NetworkPerformance?: string } }[] }).InstanceTypes
-  if (!found) return `EC2 does not know ${type} in ${aws.region}`
-  const network = /(\d+(?:\.\d+)?) Gigabit/.exec(found.NetworkInfo?.NetworkPerformance ?? '')?.[1]
-  return { nodes, cores: nodes * found.VCpuInfo.DefaultVCpus, gigabytes: nodes * found.MemoryInfo.SizeInMiB / 1024, gigabits: network ? Number(network) : undefined }
+  const machine = await machineOf(aws, type)
+  return typeof machine === 'string' ? machine : { nodes, cores: nodes * machine.cores, gigabytes: nodes * machine.gigabytes, gigabits: machine.network }
 }

@@ -118,10 +118,15 @@ export const zonesSay = (nodesPerZone: number): string => `${nodesPerZone} in ea
 /** GB for each core, by the families of Google's machine types. */
 const MEMORY: Record<string, Record<string, number>> = { n1: { standard: 3.75, highmem: 6.5, highcpu: 0.9 }, others: { standard: 4, highmem: 8, highcpu: 1 } }
 
-/** The nodes that are wanted, measured by the name of their type. */
-export const shapeOf = (nodesPerZone: number, type: string): Shape | string => {
+/** What a machine of a type has, by its name; a sentence where the name does not tell. */
+export const machineOf = (type: string): { cores: number; gigabytes: number } | string => {
   const [, family = '', kind = '', cores = 0] = /^([a-z]\d[a-z]?)-(standard|highmem|highcpu)-(\d+)$/.exec(type) ?? []
   const each = (MEMORY[family] ?? MEMORY['others'])?.[kind]
-  const nodes = nodesPerZone * ZONES
-  return each ? { nodes, cores: nodes * Number(cores), gigabytes: nodes * Number(cores) * each } : `the size of ${type} is not known here`
+  return each ? { cores: Number(cores), gigabytes: Number(cores) * each } : `the size of ${type} is not known here`
+}
+
+/** The nodes that are wanted, measured by the name of their type. */
+export const shapeOf = (nodesPerZone: number, type: string): Shape | string => {
+  const machine = machineOf(type), nodes = nodesPerZone * ZONES
+  return typeof machine === 'string' ? machine : { nodes, cores: nodes * machine.cores, gigabytes: nodes * machine.gigabytes }
 }

@@ -78,6 +78,14 @@ export const CASES: Case[] = [
     meanwhile: ({ gke }) => { if (gke) Object.assign(gke, { enabled: true, offered: ['1.22.15-gke.100'] }) },
   },
   { runbook: 'output-processor', args: ['--replicas', '3'], unasked: true, meanwhile: saveElse },
+  {
+    runbook: 'nomad-terraform', args: ['--provider', 'aws', '--region', 'us-east-1'], scenario: 'no-clients', unasked: true,
+    also: (world) => named('no-clients').apply(world), meanwhile: saveElse,
+  },
+  {
+    runbook: 'nomad-terraform', args: ['--provider', 'gcp', '--project', 'my-project', '--zone', 'europe-west1-b'], scenario: 'no-clients', unasked: true,
+    also: (world) => named('no-clients').apply(world), meanwhile: saveElse,
+  },
   { runbook: 'nomad-autoscaler', args: ['--provider', 'aws', '--region', 'us-east-1', '--group', 'server_circleci_nomad_clients_asg'], unasked: true, meanwhile: saveElse },
   { runbook: 'nomad-autoscaler', args: ['--provider', 'gcp', '--project', 'my-project', '--location', 'us-east1-b', '--group', 'nomad-group'], unasked: true, meanwhile: saveElse },
   {

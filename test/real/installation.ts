@@ -9,6 +9,7 @@ import { installation, NAMESPACE, STARTS, used } from '../../lib/rehearsal/insta
 import type { Cluster } from './cluster.ts'
 import { CONTEXT } from './cluster.ts'
 import { cacheFolders, must } from './components.ts'
+import { hasAccount } from './kots-made.ts'
 import type { KotsServer } from './kots-server.ts'
 import { kotsServer } from './kots-server.ts'
 import { NAMESPACES, NEW_NAMESPACES } from './kwok.ts'
@@ -49,11 +50,7 @@ export const freshInstallation = async (cluster: Cluster, { backup = true } = {}
   if (!storageClass) throw new Error('the installation has no StorageClass')
   await post(storageClass)
   await Promise.all(of('PersistentVolume').map(post))
-  // A pod needs the default service account with its token, and a controller that misses it waits longer each time.
-  await until('the default service account', async () => {
-    const { status, body } = await request('GET', `/api/v1/namespaces/${namespace}/serviceaccounts/default`)
-    return status === 200 && (body.secrets?.length > 0 || minorOf(cluster.version) >= 24)
-  })
+  await hasAccount(cluster, namespace)
   const objects = of(...LOADED)
   // The claims first, or the controller of their set makes them without a class.
   await Promise.all(of('PersistentVolumeClaim').map(post))
@@ -117,8 +114,6 @@ const claimNamespace = async (cluster: Cluster): Promise<string> => {
   }
   throw new Error(`All ${NAMESPACES.length} namespaces are used: raise their number in kwok.ts`)
 }
-
-const minorOf = (version: string): number => Number(/^v1\.(\d+)/.exec(version)?.[1])
 
 /** Takes an object of the rehearsal to the namespace of a test. What is cluster-wide gets its name as a prefix. */
 const mover =

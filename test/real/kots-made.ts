@@ -20,6 +20,16 @@ export const apply = async (cluster: Cluster, object: KubeObject): Promise<void>
   else await good(cluster.request('PATCH', path, { body: { metadata: object.metadata, spec: object.spec } }))
 }
 
+const minorOf = (version: string): number => Number(/^v1\.(\d+)/.exec(version)?.[1])
+
+/** A pod needs the default service account with its token, and a controller that misses it waits longer each time. */
+export const hasAccount = async (cluster: Cluster, namespace: string): Promise<void> => {
+  await until('the default service account', async () => {
+    const { status, body } = await cluster.request('GET', `/api/v1/namespaces/${namespace}/serviceaccounts/default`)
+    return status === 200 && (body.secrets?.length > 0 || minorOf(cluster.version) >= 24)
+  })
+}
+
 /** Its pods are for the controllers to make. */
 export const makeAll = async (cluster: Cluster, world: World, here: (object: KubeObject) => KubeObject): Promise<void> => {
   const all = Object.values(world.objects).filter(({ kind }) => kind !== 'Pod').map((one) => {
@@ -28,8 +38,7 @@ export const makeAll = async (cluster: Cluster, world: World, here: (object: Kub
   })
   for (const one of all.filter(({ kind }) => kind === 'Namespace')) {
     await apply(cluster, one)
-    // A controller that misses the account of its pods waits longer each time.
-    await until('the default service account', async () => (await cluster.request('GET', `/api/v1/namespaces/${one.metadata.name}/serviceaccounts/default`)).body?.secrets?.length > 0)
+    await hasAccount(cluster, one.metadata.name)
   }
   await Promise.all(all.filter(({ kind }) => kind !== 'Namespace').map((one) => apply(cluster, one)))
 }

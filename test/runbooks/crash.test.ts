@@ -5,11 +5,11 @@
  */
 import { describe, expect, test } from 'vitest'
 import { CASES, consent } from './cases.ts'
-import { leftovers, stage, undisturbed } from './harness.ts'
+import { allUndisturbed, leftovers, stage } from './harness.ts'
 
 const MOMENTS = ['inside', 'before', 'after'] as const
 const momentsOf = (n: number) => (process.env['MATRIX'] === 'full' ? MOMENTS : [MOMENTS[n % 3] as typeof MOMENTS[number]])
-const runs = await Promise.all(CASES.map(async (one) => ({ ...one, ...await undisturbed(one) })))
+const runs = await allUndisturbed(CASES)
 
 describe.each(runs)('$runbook $args.0', (one) => {
   const { runbook, args, scenario, changes, essence } = one

@@ -6,13 +6,13 @@
  */
 import { describe, expect, test } from 'vitest'
 import { CASES, consent } from './cases.ts'
-import { leftovers, stage, undisturbed } from './harness.ts'
+import { allUndisturbed, leftovers, stage } from './harness.ts'
 import type { Fault } from '../../lib/rehearsal/world.ts'
 
 const FOR_WRITES: Fault[] = ['timeout', 'reset', 'reset-after', '504-after', 429, 500, 401, 403, 409]
 const FOR_READS: Fault[] = ['timeout', 'reset', 429, 500, 401, 403]
 
-const runs = await Promise.all(CASES.map(async (one) => ({ ...one, ...await undisturbed(one) })))
+const runs = await allUndisturbed(CASES)
 const WAYS = process.env['MATRIX'] === 'full' ? FOR_WRITES.length : 1
 const waysOf = (n: number): Fault[] => Array.from({ length: WAYS }, (_, way) => FOR_WRITES[(n * WAYS + way) % FOR_WRITES.length] as Fault)
 const once = (names: string[]): string[] => [...new Set(names)]

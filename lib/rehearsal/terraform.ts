@@ -121,7 +121,7 @@ const plan = (tf: TerraformWorld, text: string | undefined, { flag, vars }: Aske
   }
   const actions = differences(tf.state, variables)
   const fresh = !tf.state || tf.state.half
-  const action = (name: string) => (fresh ? 'create' : /^nomad_server_/.test(name) && actions.some(([address]) => address.includes('tls_locally_signed_cert')) ? 'update' : 'noop')
+  const action = (name: string) => (fresh ? 'create' : name.startsWith('nomad_server_') && actions.some(([address]) => address.includes('tls_locally_signed_cert')) ? 'update' : 'noop')
   if (flag['out']) tf.planned = { variables, actions, on: canon(tf.state) }
   const events = [
     ...actions.map(([addr, what]) => ({ type: 'planned_change', change: { resource: { addr }, action: what } })),
@@ -142,7 +142,7 @@ const apply = (tf: TerraformWorld): Output => {
     delete tf.fails
     return failed(fails, '')
   }
-  return { ...printed('Apply complete!\n'), takes: { ms: 30_000, end: (now) => {
+  return { ...printed('Apply complete!\n'), takes: { ms: 15_000, end: (now) => {
     const made = { variables: planned.variables }
     now.terraform = { ...now.terraform, state: made }
     makeGroup(now, made)

@@ -151,7 +151,7 @@ export const textFor = (provider: 'aws' | 'gcp', { tag, server }: { tag: string;
       `source = "git::https://github.com/CircleCI-Public/server-terraform.git//nomad-${provider}?ref=${tag}"`, '',
       ...aligned([...inputs.map((name): [string, string] => [name, `var.${name}`]), provider === 'aws' ? ['enable_mtls', 'true'] : ['unsafe_disable_mtls', 'false']]),
     ]),
-    ...Object.entries(outputs).flatMap(([name, output]) => block(`output "${name}"`, aligned([['value', `module.nomad.${output}`], ...(/_key$/.test(name) ? [['sensitive', 'true'] as [string, string]] : [])]))),
+    ...Object.entries(outputs).flatMap(([name, output]) => block(`output "${name}"`, aligned([['value', `module.nomad.${output}`], ...(name.endsWith('_key') ? [['sensitive', 'true'] as [string, string]] : [])]))),
   ]
   return `${rows.join('\n').trimEnd()}\n`
 }

@@ -10,7 +10,7 @@ import { contextOf, haveContext, haveOneDefaultClass, nodesAreReady, nodesSay, o
 import { oncePerLook } from '../lib/door.ts'
 import { forEach, step, verifyStep } from '../lib/effect.ts'
 import {
-  addonIsActive, controlPlaneIsActive, driverIsActive, driversRoleIsSettled, eksIn, GROUP, haveAddon, haveControlPlane, haveDriver, haveIssuer, haveNodes, nameIsOursOrFree, nodesAreActive, nodesWanted, shapeOf, writeContext,
+  addonIsActive, controlPlaneIsActive, driverIsActive, driversRoleIsSettled, eksIn, GROUP, haveAddon, haveControlPlane, haveDriver, haveIssuer, haveNodes, nameIsOursOrFree, nodesAreActive, nodesWanted, shapeOf, troublesOfEks, writeContext,
 } from '../lib/cloud/eks.ts'
 import { dryRun, RIGHTS } from '../lib/cloud/eksctl.ts'
 import { count, text } from '../lib/inputs.ts'
@@ -55,6 +55,7 @@ export default runbook(import.meta, {
     const cluster = await eks.cluster()
     return { cluster: cluster ? `${cluster.status}, Kubernetes ${cluster.version}` : `${name} is not there`, nodes: await nodesSay(eks), context: await contextOf(eks) ?? 'none' }
   },
+  troubles: async ({ name, region, profile }) => troublesOfEks(eksIn(awsIn(region, profile), name)),
   afterwards: [
     'kubectl points to the new cluster from now on; the runbooks that come after take its context with --context.',
     'It costs from now on. To be rid of it, with all that is in it: eksctl delete cluster --name NAME --region REGION --wait',

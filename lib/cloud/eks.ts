@@ -7,6 +7,7 @@ import type { Check, Done, Effect } from '../effect.ts'
 import type { Fresh } from '../cluster/fresh.ts'
 import type { Offer } from '../cluster/versions.ts'
 import type { Shape } from '../cluster/sizing.ts'
+import type { Trouble } from '../runbook.ts'
 import { machineOf } from './ec2.ts'
 import { oncePerLook } from '../door.ts'
 import { done, impossible, minutes, ok, preflight } from '../effect.ts'
@@ -173,6 +174,16 @@ export const driversRoleIsSettled = (eks: Eks): Check => {
     holds: async () => (await progressOf(eks.aws, stack, deleteStack(eks, stack)) === 'going' ? newestEvent(eks.aws, stack) : true),
   }
 }
+
+/** What is known to go wrong. Installation guide 3.3.0, "EKS". */
+export const troublesOfEks = (eks: Eks): Trouble[] => [
+  {
+    sign: 'AWS STS Access - cannot get role ARN for current session: InvalidClientTokenID',
+    remedy: 'The credentials are not valid, or may not make a cluster of EKS: log in again, or take those of somebody who may. Who you are for AWS:', lines: ['aws sts get-caller-identity'],
+  },
+  { sign: 'A stack failed.', remedy: 'Its first event that failed says why; mend that, remove the cluster, and run the same line again.', lines: [line(eks.aws.words('cloudformation', 'DescribeStackEvents', { StackName: stackName(eks) })), deleteCluster(eks)] },
+  { sign: 'Pods of databases stay Pending, and their claims too.', remedy: 'The driver of volumes is not there, or no storage class is the default: the same line looks at both, and mends them.' },
+]
 
 /** How many nodes there have to be: as many as were made, or are named. */
 export const nodesWanted = async (eks: Eks, named: number): Promise<number> => (await eks.group())?.scalingConfig?.desiredSize ?? named

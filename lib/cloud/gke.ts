@@ -9,7 +9,7 @@ import type { Shape } from '../cluster/sizing.ts'
 import type { Offer } from '../cluster/versions.ts'
 import { oncePerLook } from '../door.ts'
 import { done, impossible, minutes, ok, preflight } from '../effect.ts'
-import { fail } from '../fail.ts'
+import { Refused, fail } from '../fail.ts'
 import { MARK } from './iam.ts'
 import { line } from '../shell.ts'
 
@@ -30,7 +30,15 @@ const ZONES = 3
 const API = 'container.googleapis.com'
 
 export const gkeIn = (gcp: Gcp, region: string, name: string): Gke => {
-  const isEnabled = oncePerLook(async () => Boolean((await gcp.read<object[]>('services', 'list', '--enabled', `--filter=config.name=${API}`))?.length))
+  const isEnabled = oncePerLook(async () => {
+    try {
+      return Boolean((await gcp.read<object[]>('services', 'list', '--enabled', `--filter=config.name=${API}`))?.length)
+    } catch (error) {
+      // Who may make clusters may not always list services; where it is off, GKE itself says so.
+      if (error instanceof Refused && error.status === 403) return true
+      throw error
+    }
+  })
   const cluster = oncePerLook(async () => (await isEnabled() ? gcp.read<Cluster>('container', 'clusters', 'describe', name, `--region=${region}`) : undefined))
   return {
     gcp, name, region, isEnabled, cluster,

@@ -62,7 +62,7 @@ const startConsole = (world: World): void => {
   const fresh = kotsState(world.time)
   const version = newest(fresh)
   const defaults = Object.fromEntries(fresh.items.flatMap(({ name, default: normally }) => (normally === undefined ? [] : [[name, { default: normally }]])))
-  world.kots = { ...fresh, versions: [{ ...version, sequence: 0, status: 'pending_config', createdOn: iso(world.time), deployedAt: null, source: 'Online Install', values: defaults }] } satisfies Kots
+  world.kots = { ...fresh, version: world.kots.version, versions: [{ ...version, sequence: 0, status: 'pending_config', createdOn: iso(world.time), deployedAt: null, source: 'Online Install', values: defaults }] } satisfies Kots
 }
 
 /** The first deploy of a version made everything but the stateful sets, which each deploy sees to. */

@@ -17,7 +17,7 @@ export interface Ec2World {
 }
 
 /** The group of the Nomad clients, as Terraform names it. */
-export const CLIENTS = 'server_circleci_nomad_clients_asg'
+const CLIENTS = 'server_circleci_nomad_clients_asg'
 export const ec2World = (): Ec2World => ({ groups: {}, scaling: { [CLIENTS]: { min: 1, max: 5, desired: 2 } } })
 /** A world of before it was played has none yet. */
 export const ec2Of = (world: World): Ec2World => (world.ec2 ??= ec2World())

@@ -1,6 +1,7 @@
 /** Scenarios of the execution environment: the cloud in which the cluster is, and what is amiss there. */
 import { ec2Of } from './ec2.ts'
 import { eksOf } from './eks.ts'
+import { gkeOf } from './gke.ts'
 import type { World } from './world.ts'
 
 const NAME = 'circleci-server', WEEKS = 20 * 24 * 3_600_000
@@ -12,6 +13,12 @@ const onEks = (world: World): void => {
 
 export const executionScenarios: Record<string, { about: string; apply(world: World): void }> = {
   'on-eks': { about: `the cluster is the one of EKS that is called ${NAME}`, apply: onEks },
+  'on-gke': {
+    about: `the cluster is the one of GKE that is called ${NAME}`,
+    apply: (world) => {
+      Object.assign(gkeOf(world), { enabled: true, clusters: { [NAME]: { created: world.time - WEEKS, region: 'us-east1', version: '1.22.15-gke.100', nodes: 9, type: 'n1-standard-4' } } })
+    },
+  },
   'no-default-images': {
     about: 'the default images of VM service were deregistered',
     apply: (world) => {

@@ -86,7 +86,7 @@ export const GKE: Record<string, (asked: GkeAsked) => object | string> = {
     }
   },
   'container clusters list': ({ world, flag }) => Object.entries(gkeOf(world).clusters).filter(([name]) => flag['filter'] === `name=${name}`).map(([name, { region }]) => ({
-    name, location: region, network: 'default', subnetwork: 'default',
+    name, location: region, clusterIpv4Cidr: '10.100.0.0/14', network: 'default', subnetwork: 'default',
     networkConfig: { network: `projects/${PROJECT}/global/networks/default`, subnetwork: `projects/${PROJECT}/regions/${region}/subnetworks/default` },
   })),
   'container clusters create': ({ world, on, flag, refuse }) => {

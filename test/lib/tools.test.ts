@@ -4,12 +4,22 @@ import { join } from 'node:path'
 import { afterAll, afterEach, describe, expect, test, vi } from 'vitest'
 import { useClock } from '../../lib/clock.ts'
 import { asRunner } from '../../lib/door.ts'
-import { readTool, runTool, stopTools } from '../../lib/tools.ts'
+import { complaint, readTool, runTool, stopTools } from '../../lib/tools.ts'
 import { start } from '../rehearsal/helpers.ts'
 
 test('what a command is given on standard input it can also open by name', async () => {
   expect(await readTool(['cat', '/dev/stdin'], { stdin: 'a policy\n' })).toEqual({ code: 0, stdout: 'a policy\n', stderr: '' })
   expect(await asRunner('a write', () => runTool(['cat', '/dev/stdin'], 'again', 60_000, { stdin: 'a policy\n' }))).toEqual({ code: 0, stdout: 'a policy\n', stderr: '' })
+})
+
+test.each([
+  [{ stdout: 'working\n', stderr: 'Error: refused\n' }, undefined, 'Error: refused'],
+  [{ stdout: 'working\n', stderr: '' }, undefined, 'working'],
+  [{ stdout: '[ℹ]  working\n[✖]  no room for a VPC\n', stderr: 'Error: it failed\n' }, /\[✖\]/, '[✖]  no room for a VPC / Error: it failed'],
+  [{ stdout: '[ℹ]  working\n', stderr: 'Error: it failed\n' }, /\[✖\]/, 'Error: it failed'],
+  [{ stdout: '', stderr: '' }, /\[✖\]/, 'it said nothing'],
+])('what a command complained of: %j', (said, tells, text) => {
+  expect(complaint({ code: 1, ...said }, undefined, tells)).toBe(text)
 })
 
 test('one that may outlive us writes into a file, and is stopped by one signal to itself', async () => {

@@ -2,7 +2,7 @@
  * create-eks on a real AWS API server, with the real aws: EKS, CloudFormation, EC2, IAM and STS. Played are eksctl, the
  * addons, and the API server of the new cluster.
  */
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { delimiter, dirname, join } from 'node:path'
 import { afterAll, beforeAll, beforeEach, describe, expect, onTestFinished, test } from 'vitest'
@@ -44,15 +44,16 @@ beforeEach(async () => {
 const run = (flags: string[] = [], env: Record<string, string> = {}): Promise<Ended> =>
   start(here, [process.execPath, BUNDLE, '--region', 'us-east-1', ...flags], { env: { ...aws.env, AWS_ENDPOINT_URL: eks.url, ...env } }).ended
 const ask = <T>(service: 'eks' | 'iam', command: string, input: object = {}) => awsIn('us-east-1').read<T>(service, command, input)
-const lines = (): string[] => readFileSync(join(here.env['HOME'] as string, 'eksctl.log'), 'utf8').trim().split('\n').filter((line) => !/^version|--dry-run/.test(line))
+const at = (name: string) => join(here.env['HOME'] as string, name)
+const lines = (): string[] => readFileSync(at('eksctl.log'), 'utf8').trim().split('\n').filter((line) => !/^version|--dry-run/.test(line))
 
-const expectMade = async (version = '1.23') => {
+const expectMade = async (version = '1.23', kubeconfig = '.kube/config') => {
   expect((await ask<{ cluster: object }>('eks', 'DescribeCluster', { name: NAME }))?.cluster).toMatchObject({ status: 'ACTIVE', version })
   expect((await ask<{ nodegroup: object }>('eks', 'DescribeNodegroup', { clusterName: NAME, nodegroupName: 'server' }))?.nodegroup).toMatchObject({ instanceTypes: ['m5.xlarge'], scalingConfig: { desiredSize: 4 } })
   expect((await ask<{ OpenIDConnectProviderList: object[] }>('iam', 'ListOpenIDConnectProviders'))?.OpenIDConnectProviderList).toHaveLength(1)
   expect(eks.addons.toSorted()).toEqual(['aws-ebs-csi-driver', 'coredns', 'kube-proxy', 'vpc-cni'])
   expect(eks.isDefault()).toBe(true)
-  expect(readFileSync(join(here.env['HOME'] as string, '.kube', 'config'), 'utf8')).toContain(eks.url)
+  expect(readFileSync(at(kubeconfig), 'utf8')).toContain(eks.url)
 }
 
 test('looking changes nothing; a run makes it; the same line again has nothing to do', async () => {
@@ -73,10 +74,11 @@ test('looking changes nothing; a run makes it; the same line again has nothing t
   expect(eks.changes).toHaveLength(1)
 })
 
-test('eksctl died when the control plane was there: the run goes on, and makes what eksctl did not come to', async () => {
-  const { code, all } = await run([], { EKSCTL_DIES: '1' })
+test('eksctl died when the control plane was there: the run goes on, and makes what eksctl did not come to; the kubeconfig is the one of the env file', async () => {
+  writeFileSync(at('prod.env'), `KUBECONFIG=${at('prod.kubeconfig')}\n`)
+  const { code, all } = await run([], { EKSCTL_DIES: '1', ENV_FILE: at('prod.env') })
   expect(code, all).toBe(0)
-  await expectMade()
+  await expectMade('1.23', 'prod.kubeconfig')
   expect(lines().filter((line) => line.startsWith('create cluster'))).toHaveLength(1)
   expect(lines().filter((line) => line.startsWith('create addon'))).toHaveLength(4)
 })

@@ -88,6 +88,10 @@ export const CASES: Case[] = [
   },
   { runbook: 'nomad-autoscaler', args: ['--provider', 'aws', '--region', 'us-east-1', '--group', 'server_circleci_nomad_clients_asg'], unasked: true, meanwhile: saveElse },
   { runbook: 'nomad-autoscaler', args: ['--provider', 'gcp', '--project', 'my-project', '--location', 'us-east1-b', '--group', 'nomad-group'], unasked: true, meanwhile: saveElse },
+  {
+    runbook: 'vm-service-gcp', args: ['--project', 'my-project', '--zone', 'us-east1-b', '--users-cidr', '203.0.113.0/24'], scenario: 'on-gke', unasked: true, meanwhile: saveElse,
+    also: (world) => named('on-gke').apply(world),
+  },
   { runbook: 'vm-service-aws', args: VM_AWS, scenario: 'on-eks', unasked: true, meanwhile: saveElse, also: (world) => named('on-eks').apply(world) },
   { runbook: 'expand-pvc', args: ['--db', 'mongodb', '--size', '10Gi'], meanwhile: (world) => rename(world, 'statefulsets/circleci-server/mongodb') },
   { runbook: 'velero-aws', args: ['--bucket', 'my-backups', '--region', 'us-east-1'], scenario: 'no-velero', unasked: true, meanwhile: ({ aws }) => { aws.users['velero'] = { tags: [MARK], policies: {}, keys: [{ id: 'AKIALOST', created: '' }], created: '' } } },

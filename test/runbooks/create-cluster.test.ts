@@ -2,6 +2,7 @@
 import { describe, expect, test } from 'vitest'
 import { sizeSays } from '../../lib/cluster/sizing.ts'
 import { clusterIs } from '../../lib/rehearsal/clusters.ts'
+import { eksOf } from '../../lib/rehearsal/eks.ts'
 import type { World } from '../../lib/rehearsal/index.ts'
 import { stage } from './harness.ts'
 
@@ -129,6 +130,18 @@ describe('create-eks', () => {
     expect(code).toBe(0)
     expect(said).toContain('--version 1.21 ')
     expect(said).toContain('3 nodes, 96 cores, 384 GB, 10 Gbps: enough for 500 daily users and more')
+  })
+
+  test.each([['1.23', 'gp2 is the default'], ['1.31', 'gp2 is the default 1 change']])('where there is nothing yet, Kubernetes %s: its nodes, and its class as EKS brings it', async (version, said) => {
+    const { world, run } = eks('all-well', (empty) => {
+      eksOf(empty).offered = ['1.23', '1.31']
+      for (const key of Object.keys(empty.objects)) if (/^(nodes|storageclasses)\//.test(key)) delete empty.objects[key]
+    })
+    const ended = await run('--kubernetes-version', version)
+    expect(ended.code, ended.stderr).toBe(0)
+    expect(ended.said).toContain(`storage-class ${said}`)
+    expect(ended.said).toContain('ready 4 nodes, 16 cores, 65 GB: enough for fewer than 500 daily users')
+    expect(defaults(world.world())).toEqual(['gp2'])
   })
 
   test('no-default-class: gp2 becomes the default', async () => {

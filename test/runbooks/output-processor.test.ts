@@ -36,7 +36,7 @@ describe('nothing is changed', () => {
   })
 
   test.each([
-    ['no-server', 3, 'there is no service output-processor: the server is not deployed here'],
+    ['no-server', 3, 'There is no namespace circleci-server'],
     ['undeployed-change', 5, 'changed items: domain_name'],
   ])('%s: %i', async (scenario, wanted, said) => {
     const world = stage(scenario)

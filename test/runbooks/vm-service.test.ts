@@ -5,6 +5,7 @@ import { describe, expect, test } from 'vitest'
 import { MARK } from '../../lib/cloud/iam.ts'
 import { vmPolicy } from '../../lib/cloud/policies.ts'
 import { LINUX, WINDOWS } from '../../lib/rehearsal/ec2.ts'
+import { withWorkloadIdentity } from '../../lib/rehearsal/stores.ts'
 import type { World } from '../../lib/rehearsal/index.ts'
 import { stage } from './harness.ts'
 
@@ -113,5 +114,74 @@ describe('vm-service-aws', () => {
     rmSync(join(world.state, 'circleci-runbooks', 'rehearsal.files', 'credentials-vm-service'))
     const { code, stderr } = await run()
     expect([code, stderr]).toEqual([0, expect.stringContaining('Nothing to do')])
+  })
+})
+
+describe('vm-service-gcp', () => {
+  const GCP = ['--project', 'my-project', '--zone', 'us-east1-b', '--users-cidr', '203.0.113.0/24']
+  const onGcp = (change?: (world: World) => void) => {
+    const world = stage('on-gke', change)
+    const bytes = world.bytes()
+    return {
+      world, untouched: () => expect(world.bytes()).toBe(bytes), run: (...more: string[]) => world.run('vm-service-gcp', [...GCP, ...more]),
+      held: () => world.world().kots.versions[0]?.values ?? {},
+    }
+  }
+  const EMAIL = 'circleci-server-vm@my-project.iam.gserviceaccount.com'
+
+  test('three rules, each with a source and a tag; two roles, a key, and the Config screen', async () => {
+    const { world, run, held } = onGcp()
+    const { code, stderr } = await run()
+    expect(code, stderr).toBe(0)
+    const common = { network: 'default', tags: ['circleci-vm'], description: 'managed-by circleci-server-runbooks' }
+    expect(world.world().compute?.firewalls).toEqual({
+      'circleci-vm-service-internal-nomad-fw': { ...common, ports: [22, 2376], sources: ['10.142.0.0/20'] },
+      'circleci-vm-service-internal-k8s-fw': { ...common, ports: [22, 2376], sources: ['10.100.0.0/14'] },
+      'circleci-vm-service-external-fw': { ...common, ports: [54782], sources: ['203.0.113.0/24'] },
+    })
+    for (const role of ['roles/compute.instanceAdmin', 'roles/iam.serviceAccountUser']) expect(world.world().gcp?.bindings).toContainEqual({ role, members: [`serviceAccount:${EMAIL}`] })
+    expect(held()).toMatchObject({
+      vm_service_provider: { value: 'vm_service_gcp' }, vm_service_load_balancer: { value: expect.stringMatching(/amazonaws\.com$/) }, vm_service_public: { value: '1' }, vm_service_project: { value: 'my-project' },
+      vm_service_zone: { value: 'us-east1-b' }, vm_service_network: { value: 'default' }, vm_service_gcp_auth: { value: 'vm_service_gcp_key' },
+    })
+    // The network makes a subnet in each region by itself: the field stays empty.
+    for (const name of ['vm_service_subnet', 'vm_service_windows_image', 'vm_service_identity']) expect(held()[name]?.value, name).toBeUndefined()
+    expect(JSON.parse(held()['vm_service_json']?.value ?? '{}')).toMatchObject({ client_email: EMAIL })
+    expect(flat(stderr)).toContain('Retry with SSH shows the private address')
+  })
+
+  test('a rule that lets everybody into every machine is narrowed, once somebody says yes to it', async () => {
+    const { world, run, untouched } = onGcp(({ compute }) => {
+      if (compute) compute.firewalls['circleci-vm-service-internal-nomad-fw'] = { network: 'default', sources: ['0.0.0.0/0'], ports: [22, 2376], tags: [], description: '' }
+    })
+    const asked = await run()
+    expect([asked.code, flat(asked.stderr)]).toEqual([5, expect.stringContaining('the rule circleci-vm-service-internal-nomad-fw, which was not made here, no longer lets in 0.0.0.0/0')])
+    untouched()
+    expect((await run('--yes')).code).toBe(0)
+    expect(world.world().compute?.firewalls['circleci-vm-service-internal-nomad-fw']).toMatchObject({ sources: ['10.142.0.0/20'], tags: ['circleci-vm'] })
+  })
+
+  test.each([
+    [3, ['--cluster', 'another'], 'There is no cluster another in project my-project'],
+    [3, ['--network', 'another'], 'There is no network another'],
+    [3, ['--subnet', 'another'], 'there is no subnetwork another for us-east1-b'],
+    [3, ['--workload-identity'], 'Workload Identity is not on'],
+    [2, ['--users-cidr', 'office'], 'office is no range of addresses'],
+  ])('%i %j: nothing is changed', async (wanted, flags, said) => {
+    const { run, untouched } = onGcp()
+    const { code, stderr } = await run(...flags)
+    expect(code, stderr).toBe(wanted)
+    expect(flat(stderr)).toContain(said)
+    untouched()
+  })
+
+  test('with Workload Identity: the account of the cluster, no key; private, with Windows', async () => {
+    const { world, run, held } = onGcp(withWorkloadIdentity)
+    const { code, stderr } = await run('--workload-identity', '--private-ips', '--windows-image', 'windows-2019', '--subnet', 'default')
+    expect(code, stderr).toBe(0)
+    expect(world.world().gcp?.accounts[EMAIL]).toMatchObject({ keys: [], bindings: [{ members: ['serviceAccount:my-project.svc.id.goog[circleci-server/vm-service]'] }] })
+    expect(held()).toMatchObject({
+      vm_service_gcp_auth: { value: 'vm_service_gcp_identity' }, vm_service_identity: { value: EMAIL }, vm_service_public: { value: '0' }, vm_service_windows_image: { value: 'windows-2019' }, vm_service_subnet: { value: 'default' },
+    })
   })
 })

@@ -142,7 +142,7 @@ const apply = (tf: TerraformWorld): Output => {
     delete tf.fails
     return failed(fails, '')
   }
-  return { ...printed('Apply complete!\n'), takes: { ms: 30_000, end: (now) => {
+  return { ...printed('Apply complete!\n'), takes: { ms: 15_000, end: (now) => {
     const made = { variables: planned.variables }
     now.terraform = { ...now.terraform, state: made }
     makeGroup(now, made)

@@ -15,10 +15,14 @@ import type { Definition } from './runbook.ts'
 export interface Told extends Examined { part: Part; definition: Definition<Inputs> }
 
 /** What each part would be told, if nobody were asked. */
-export const toldOf = (cloud: Cloud, sources: Sources): Promise<Told[]> => Promise.all(partsOf(cloud).map(async (part) => {
-  const definition = await part.load()
-  return { part, definition, ...examine(definition.inputs, { ...sources, flags: {}, environment: { ...sources.environment, [OF_CLOUD]: cloud }, prompt: undefined }) }
-}))
+export const toldOf = (cloud: Cloud, { flags, ...sources }: Sources): Promise<Told[]> => {
+  // What may stand as a flag here is a variable to the parts.
+  const environment: Sources['environment'] = { ...sources.environment, [OF_CLOUD]: cloud, ...(flags['context'] ? { CIRCLECI_CONTEXT: String(flags['context']) } : {}) }
+  return Promise.all(partsOf(cloud, (name) => Boolean(environment[name] || sources.envFile[name])).map(async (part) => {
+    const definition = await part.load()
+    return { part, definition, ...examine(definition.inputs, { ...sources, flags: {}, environment, prompt: undefined }) }
+  }))
+}
 
 /** Every value is given and right. */
 export const isComplete = ({ problems, missing }: Examined): boolean => !missing.length && !Object.keys(problems).length

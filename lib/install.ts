@@ -21,13 +21,16 @@ const env = process.env['ENV_FILE'] || undefined
 const line = makeLine(cloud, { env, rehearsal })
 const say = (text: string) => { process.stderr.write(`${text}\n`) }
 
-/** What a part is told: of the cloud, that it is this one. A rehearsal begins with nothing, has a state folder of its own, and values for what nobody named. */
+/**
+ * What a part is told: of the cloud, that it is this one. A rehearsal begins with nothing, has a state folder of its own,
+ * and values for what nobody named.
+ */
 const environment = async (): Promise<NodeJS.ProcessEnv> => {
   if (!rehearsal) return { ...process.env, [OF_CLOUD]: cloud }
   const { OTHERWISE, OWN } = await import('./rehearsal/values.ts')
-  const named = Object.entries(await readEnvFile(env)).filter(([, value]) => value)
-  // They are in the environment now; what is empty there would be looked for in the file.
-  return { ...OTHERWISE, ...Object.fromEntries(named), ...process.env, ...OWN, [OF_CLOUD]: cloud, ENV_FILE: '/dev/null', XDG_STATE_HOME: join(stateFolder(), `rehearsal.install-${cloud}`) }
+  const said = (all: NodeJS.ProcessEnv) => Object.fromEntries(Object.entries(all).filter(([, value]) => value))
+  // All is in the environment then: what is empty there would be looked for in the file.
+  return { ...OTHERWISE, ...said(await readEnvFile(env)), ...said(process.env), ...OWN, [OF_CLOUD]: cloud, ENV_FILE: '/dev/null', XDG_STATE_HOME: join(stateFolder(), `rehearsal.install-${cloud}`) }
 }
 const REHEARSED = rehearsal ? ['--rehearse', '--scenario', 'nothing'] : []
 
@@ -87,10 +90,9 @@ const install = async (): Promise<number> => {
   const heading = (n: number, name: string) => `\n${paint('bold', `${n} of ${found.length}  ${name}`)}`
   const { code } = await run('preflight', ['--cloud', cloud])
   if (code !== 0 && !dryRun) return stopped('preflight', 'before any change', code)
-  const definitions = await Promise.all(partsOf(cloud).map(({ load }) => load()))
   let worst = code
   for (const [index, { name, state }] of found.entries()) {
-    const inCluster = definitions[index]?.cluster === undefined
+    const inCluster = (await partsOf(cloud).find((part) => part.name === name)?.load())?.cluster === undefined
     const waits = waitsFor(state, inCluster ? found.slice(0, index) : [])
     say(heading(index + 1, name))
     if (state.is === 'done') say(`${paint('green', '✓')} done`)

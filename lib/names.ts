@@ -14,9 +14,12 @@ let resolve: Resolver = async (name) => {
 
 export const useResolver = (other: Resolver): void => { resolve = other }
 
+/** The addresses of a host; of an address itself. */
+export const addressesOf = async (host: string): Promise<string[]> => (/^[\d.]+$/.test(host) ? [host] : resolve(host))
+
 /** Whether a name leads to a load balancer: to one of its addresses at least. */
 export const leadsTo = async (name: string, target: string): Promise<true | string> => {
-  const [found, wanted] = [await resolve(name), /^[\d.]+$/.test(target) ? [target] : await resolve(target)]
+  const [found, wanted] = [await resolve(name), await addressesOf(target)]
   if (found.some((address) => wanted.includes(address))) return true
   return found.length ? `${name} is ${found.join(', ')}` : `${name} has no address`
 }

@@ -18,11 +18,11 @@ export const CLOUD: Input<Cloud> = {
   choices: CLOUDS,
 }
 
-/** `name` is that of its runbook, with the verb. */
-export interface Part { name: string; load(): Promise<Definition<Inputs>> }
+/** `name` is that of its runbook, with the verb; `unless` are variables: who names all of them has what it would make. */
+export interface Part { name: string; unless?: string[]; load(): Promise<Definition<Inputs>> }
 
-const part = (name: string, load: () => Promise<{ default: unknown }>): Part => ({
-  name,
+const part = (name: string, load: () => Promise<{ default: unknown }>, unless?: string[]): Part => ({
+  name, ...(unless ? { unless } : {}),
   load: async () => {
     const found = (await load()).default as Definition<Inputs> | Group
     return ('verbs' in found ? found.verbs.find((verb) => verb.name === name) : found) as Definition<Inputs>
@@ -37,19 +37,19 @@ const STORAGE: Record<Cloud, Part> = {
 
 /** A cluster of your own is there already. */
 const CLUSTERS: Record<Cloud, Part[]> = {
-  aws: [part('create-eks', () => import('../runbooks/create-eks.ts'))],
-  gcp: [part('create-gke', () => import('../runbooks/create-gke.ts'))],
+  aws: [part('create-eks', () => import('../runbooks/create-eks.ts'), ['CIRCLECI_CONTEXT'])],
+  gcp: [part('create-gke', () => import('../runbooks/create-gke.ts'), ['CIRCLECI_CONTEXT'])],
   s3: [],
 }
 
 export const storageOf = (cloud: Cloud): Part => STORAGE[cloud]
 
-/** What makes the installation, after preflight has looked. */
-export const partsOf = (cloud: Cloud): Part[] => [
+/** What makes the installation, after preflight has looked; `isNamed` tells of a variable whether it says something. */
+export const partsOf = (cloud: Cloud, isNamed: (variable: string) => boolean = () => false): Part[] => [
   ...CLUSTERS[cloud],
   storageOf(cloud),
   part('gen-keysets make', () => import('../runbooks/gen-keysets.ts')),
-  part('tls-certificates issue', () => import('../runbooks/tls-certificates.ts')),
+  part('tls-certificates issue', () => import('../runbooks/tls-certificates.ts'), ['TLS_CERTIFICATE', 'TLS_KEY']),
   part('github-oauth-app', () => import('../runbooks/github-oauth-app.ts')),
   part('install-server', () => import('../runbooks/install-server.ts')),
-]
+].filter(({ unless }) => !unless?.every(isNamed))

@@ -3,12 +3,13 @@
  * a read. Children run in a process group of their own, so that a Ctrl-C at the terminal reaches only us and
  * the effect in hand can finish.
  */
+import { readFileSync } from 'node:fs'
 import type { ProcessPromise } from 'zx/core'
 import { mustBeInDoor } from './door.ts'
 import { clock } from './clock.ts'
 import { Lost, fail } from './fail.ts'
 import { duration } from './plan.ts'
-import { line } from './shell.ts'
+import { line, quote } from './shell.ts'
 
 export interface Outcome { code: number; stdout: string; stderr: string }
 
@@ -31,21 +32,27 @@ export const stopTools = (): void => {
  * What a tool gets beside its command line; and of what it says, `noise`, lines that tell nothing of why it failed, and
  * `tells`, lines of its standard output that do.
  */
-export interface Given { stdin?: string | undefined; env?: Record<string, string>; noise?: RegExp; tells?: RegExp }
+export interface Given {
+  stdin?: string | undefined; env?: Record<string, string>; noise?: RegExp; tells?: RegExp
+  /** What it says goes into this file, and what it writes is only yours: a tool that outlives us must not die of a pipe that nobody reads any more. */
+  log?: string
+  /** It ends in order where it is interrupted: by one signal, to itself and not to what it started. */
+  orderly?: true
+}
 
 /**
  * A child that somebody is told of does not begin before they know: the shell waits for a line, and becomes the
  * tool only then. Where the telling fails, or we are killed meanwhile, the line never comes.
  */
-const run = async (words: string[], timeout: number, { stdin, env }: Given = {}, onStart?: (pid: number) => void): Promise<Outcome> => {
+const run = async (words: string[], timeout: number, { stdin, env, log, orderly }: Given = {}, onStart?: (pid: number) => void): Promise<Outcome> => {
   const { $ } = await import('zx/core')
   const child = $({
     quiet: true, nothrow: true, detached: true, stdio: [onStart || stdin !== undefined ? 'pipe' : 'ignore', 'pipe', 'pipe'], env: { ...environment, ...env },
     // exec: the child's pid is then the tool's own, which the journal notes.
     // A tool that opens /dev/stdin wants a pipe, as in the line that is shown; what Node gives is a socket.
-    prefix: onStart ? 'read -r _ && exec ' : 'exec ', postfix: stdin !== undefined ? ' < <(cat)' : onStart ? ' </dev/null' : '',
+    prefix: `${onStart ? 'read -r _ && ' : ''}${log ? 'umask 077 && ' : ''}exec `, postfix: `${stdin !== undefined ? ' < <(cat)' : onStart ? ' </dev/null' : ''}${log ? ` >${quote(log)} 2>&1` : ''}`,
   })`${words}`
-  const entry = { pid: child.pid ?? 0, kill: () => endGroup(child.pid) }
+  const entry = { pid: child.pid ?? 0, kill: () => endGroup(child.pid, orderly) }
   if (onStart) await begin(child, onStart, stdin)
   else if (stdin !== undefined) child.stdin.on('error', () => {}).end(stdin)
   running.add(entry)
@@ -59,7 +66,7 @@ const run = async (words: string[], timeout: number, { stdin, env }: Given = {},
   try {
     const { exitCode, signal, stdout, stderr } = await child
     if (tooLong) throw new Lost(`${words.slice(0, 4).join(' ')} … did not end within ${duration(timeout)} and was stopped`)
-    return { code: exitCode ?? (signal ? 143 : 1), stdout, stderr }
+    return { code: exitCode ?? (signal ? 143 : 1), stdout: log ? readFileSync(log, 'utf8') : stdout, stderr }
   } finally {
     ended.abort()
     running.delete(entry)
@@ -67,9 +74,9 @@ const run = async (words: string[], timeout: number, { stdin, env }: Given = {},
 }
 
 /** The whole group, and at once: we may end before anybody could look up who belongs to it. */
-const endGroup = (pid: number | undefined): void => {
+const endGroup = (pid: number | undefined, orderly = false): void => {
   try {
-    if (pid) process.kill(-pid, 'SIGTERM')
+    if (pid) process.kill(orderly ? pid : -pid, orderly ? 'SIGINT' : 'SIGTERM')
   } catch { /* it has ended */ }
 }
 

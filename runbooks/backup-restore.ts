@@ -6,7 +6,7 @@
 import { addresses } from '../lib/server/balancers.ts'
 import {
   afterRestore, balancersAnswer, clientChecks, dnsChecks, dnsLeadsThere, forgetAddresses, keepAddresses, kotsHasAddresses, nomadAdvertises,
-  nomadClientsAreBack, nomadServersRun,
+  nomadClientsAreBack,
 } from '../lib/velero/addresses.ts'
 import { backupFacts, makeBackup, span } from '../lib/velero/backups.ts'
 import { everythingIsIn, notInFacts } from '../lib/velero/contents.ts'
@@ -20,6 +20,7 @@ import { permissionsAllow, serverIsAtLeast } from '../lib/preflight.ts'
 import {
   FOR_RESTORES, applicationIsRestored, backupIsUsable, consoleIsRestored, everythingRuns, hasBegun, restoredAt, serverFits, startRestore,
 } from '../lib/velero/restores.ts'
+import { nomadServersRun } from '../lib/server/nomad.ts'
 import { runbooks, verb } from '../lib/runbook.ts'
 import { imageIsNamed, scheduleFacts, scheduleSteps } from '../lib/velero/schedule.ts'
 import { FOR_BACKUPS, kotsKnowsSnapshots, kotsMayUseVelero, licenceHasSnapshots, locationAnswersNow, troubleshooting, veleroRuns } from '../lib/velero/snapshots.ts'

@@ -10,7 +10,7 @@ import { contextOf, haveContext, haveOneDefaultClass, nodesAreReady, nodesSay, o
 import { oncePerLook } from '../lib/door.ts'
 import { forEach, step, verifyStep } from '../lib/effect.ts'
 import {
-  addonIsActive, controlPlaneIsActive, driverIsActive, driversRoleIsSettled, eksIn, GROUP, haveAddon, haveControlPlane, haveDriver, haveIssuer, haveNodes, nameIsOursOrFree, nodesAreActive, nodesWanted, shapeOf, writeContext,
+  addonIsActive, controlPlaneIsActive, driverIsActive, driversRoleIsSettled, eksIn, GROUP, haveAddon, haveControlPlane, haveDriver, haveIssuer, haveNodes, nameIsOursOrFree, nodesAreActive, nodesWanted, shapeOf, troublesOfEks, writeContext,
 } from '../lib/cloud/eks.ts'
 import { dryRun, RIGHTS } from '../lib/cloud/eksctl.ts'
 import { count, text } from '../lib/inputs.ts'
@@ -45,7 +45,7 @@ export default runbook(import.meta, {
   preflight: ({ name, region, profile, nodes, nodeType, serverVersion, kubernetesVersion }) => {
     const eks = eksIn(awsIn(region, profile), name)
     return [
-      accountAnswers(eks.aws), iamAllows(eks.aws, RIGHTS, 'make a cluster'), toolsAreThere({ eksctl: 'it makes the cluster', aws: 'kubectl gets its credentials from it', kubectl: 'it looks at the new cluster' }), nameIsOursOrFree(eks), offerFits(eks.offer, serverVersion, kubernetesVersion),
+      accountAnswers(eks.aws), iamAllows(eks.aws, RIGHTS, 'make a cluster'), toolsAreThere({ eksctl: 'it makes the cluster', aws: 'kubectl gets its credentials from it', kubectl: 'it looks at the new cluster' }), nameIsOursOrFree(eks), offerFits(eks.offer, serverVersion, kubernetesVersion, async () => (await eks.cluster())?.version),
       shapeIsEnough(() => shapeOf(eks, nodes, nodeType), 'Name other nodes with --nodes and --node-type: 4 of m5.xlarge, or for 500 daily users and more 3 of m5.8xlarge.'),
     ]
   },
@@ -55,6 +55,7 @@ export default runbook(import.meta, {
     const cluster = await eks.cluster()
     return { cluster: cluster ? `${cluster.status}, Kubernetes ${cluster.version}` : `${name} is not there`, nodes: await nodesSay(eks), context: await contextOf(eks) ?? 'none' }
   },
+  troubles: async ({ name, region, profile }) => troublesOfEks(eksIn(awsIn(region, profile), name)),
   afterwards: [
     'kubectl points to the new cluster from now on; the runbooks that come after take its context with --context.',
     'It costs from now on. To be rid of it, with all that is in it: eksctl delete cluster --name NAME --region REGION --wait',
@@ -62,7 +63,8 @@ export default runbook(import.meta, {
   ],
   steps: ({ name, region, profile, nodes, nodeType, serverVersion, kubernetesVersion }) => {
     const eks = eksIn(awsIn(region, profile), name)
-    const wanted = async () => ({ name, nodes, type: nodeType, group: GROUP, version: await versionFor(eks.offer, serverVersion, kubernetesVersion) })
+    const shape = { name, nodes, type: nodeType, group: GROUP }
+    const wanted = async () => ({ ...shape, version: await versionFor(eks.offer, serverVersion, kubernetesVersion) })
     const config = oncePerLook(async () => dryRun(region, await wanted()))
     const addons = (names: string[]) => ({ todo: () => forEach(names, (addon) => haveAddon(eks, addon)), verify: async () => names.map((addon) => addonIsActive(eks, addon)) })
     // eksctl makes these with the control plane; a run that was cut off may not have come so far.
@@ -73,12 +75,12 @@ export default runbook(import.meta, {
       }),
       step('network', 'Give nodes and pods their network', network.todo, { verify: network.verify }),
       step('issuer', 'Let pods have identities of AWS', () => haveIssuer(eks)),
-      step('nodes', 'Make the nodes', () => haveNodes(eks, wanted, config), { verify: async () => [nodesAreActive(eks)] }),
+      step('nodes', 'Make the nodes', () => haveNodes(eks, shape, config), { verify: async () => [nodesAreActive(eks)] }),
       step('dns', 'Give the cluster its DNS', dns.todo, { verify: dns.verify }),
       step('driver', 'Install the driver that makes volumes', () => haveDriver(eks), { before: async () => [driversRoleIsSettled(eks)], verify: async () => [driverIsActive(eks)] }),
       step('kubeconfig', 'Write the credentials of the cluster into the kubeconfig', () => haveContext(eks, writeContext(eks))),
       // EKS makes its class gp2 the default up to 1.29 only.
-      step('storage-class', 'Have one default storage class', async () => haveOneDefaultClass(eks, minorOf((await wanted()).version) >= 30 ? 'gp2' : undefined), { verify: async () => [await oneClassIsDefault(eks)] }),
+      step('storage-class', 'Have one default storage class', () => haveOneDefaultClass(eks, async () => (minorOf((await wanted()).version) >= 30 ? 'gp2' : undefined)), { verify: async () => [await oneClassIsDefault(eks)] }),
       verifyStep('ready', 'See that the nodes are ready, and how many people they are enough for', () => nodesSay(eks), async () => [await nodesAreReady(eks, await nodesWanted(eks, nodes))]),
     ]
   },

@@ -41,7 +41,7 @@ export default runbook(import.meta, {
   preflight: ({ name, project, region, nodesPerZone, machineType, serverVersion, kubernetesVersion }) => {
     const gke = gkeIn(gcpIn(project), region, name)
     return [
-      projectAnswers(gke.gcp), kubectlReachesGke(), nameIsForUs(gke), offerFits(gke.offer, serverVersion, kubernetesVersion),
+      projectAnswers(gke.gcp), kubectlReachesGke(), nameIsForUs(gke), offerFits(gke.offer, serverVersion, kubernetesVersion, async () => (await gke.cluster())?.currentMasterVersion),
       shapeIsEnough(async () => shapeOf(nodesPerZone, machineType), 'Name other nodes with --nodes-per-zone and --machine-type: 3 of n1-standard-4, or for 500 daily users and more 2 of n1-standard-16.'),
     ]
   },

@@ -17,8 +17,8 @@ import { certificateLooks } from '../lib/server/certificates.ts'
 import { byHand, deployedOtherwise, haveConfig, savedAs } from '../lib/server/config.ts'
 import { consoleAnswers, haveConsole, havePassword, licenseFits, namespaceIsFree, proxyFits } from '../lib/server/kots-install.ts'
 import { adminConsole, kotsReaches, serverVersion } from '../lib/server/kots.ts'
-import { haveBalancersUnproxied } from '../lib/server/no-proxy.ts'
-import { addressIsFinal, fieldInputs, fieldsOf, filesAreThere, mustGoTogether, pairOf } from '../lib/server/phase-two.ts'
+import { haveBalancersUnproxied, unproxiedByHand } from '../lib/server/no-proxy.ts'
+import { addressIsFinal, fieldInputs, fieldsOf, filesAreThere, finalOf, mustGoTogether, pairOf } from '../lib/server/phase-two.ts'
 
 const inputs = {
   license: text('file', 'licence that CircleCI sent', { env: 'LICENSE_FILE', otherwise: 'license.yaml' }),
@@ -51,7 +51,7 @@ export default runbook(import.meta, {
     kotsFits(values.serverVersion), namespaceIsFree(), licenseFits(values.license, clock.now()),
     filesAreThere(values), ...certificateLooks(pairOf(values)),
     proxyFits({ http: values.httpProxy, https: values.httpsProxy, none: values.noProxy }),
-    addressIsFinal(() => deployedOtherwise({ domain: values.domain, ...(values.enterprise ? { enterpriseDomain: values.enterprise } : {}) })),
+    addressIsFinal(() => deployedOtherwise(finalOf(values))),
   ],
   outcome: ({ domain }) => `CircleCI server answers at https://${domain}`,
   facts: async () => ({ server: await serverVersion() ?? 'not deployed', ...await addresses() }),
@@ -72,7 +72,7 @@ export default runbook(import.meta, {
         verify: async () => consoleAnswers(), back: 'What KOTS has made may stay: the same line completes it.',
       }),
       ...(values.setContext ? [step('context', 'Name the namespace in the context', contextHasNamespace)] : []),
-      step('configure', 'Fill in the Config screen, and deploy', () => haveConfig({ filled, risk }), {
+      step('configure', 'Fill in the Config screen, and deploy', () => haveConfig({ filled, risk, later: ['noProxy'] }), {
         manual: { say: async () => byHand(filled), within: minutes(120) },
         verify: async () => kotsReaches((status) => status === 'deployed', 'KOTS has deployed it', await savedAs(filled)),
         back: `Nothing is lost by another deploy: ${adminConsole()}, Version History.`,
@@ -85,6 +85,7 @@ export default runbook(import.meta, {
       }),
       verifyStep('status', 'See that it answers over TLS', 'it answers in JSON', async () => [statusAnswers(domain)]),
       ...(httpProxy || httpsProxy ? [step('no-proxy', 'Take the load balancers inside out of the proxy', () => haveBalancersUnproxied(noProxy), {
+        manual: { say: () => unproxiedByHand(noProxy), within: minutes(60) },
         verify: () => kotsReaches((status) => status === 'deployed', 'KOTS has deployed it', undefined),
       })] : []),
       step('login', 'Log in for the first time', async () => (handOver ? done('handed over') : somebodyHasLoggedIn(domain, handOver)), {

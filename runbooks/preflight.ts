@@ -4,7 +4,9 @@
  * Installation guide 3.3.0, phase 1, "Install required software" and "Create a Kubernetes cluster".
  */
 import type { Dns } from '../lib/cloud/dns.ts'
+import type { Preflight } from '../lib/effect.ts'
 import { certbotIsThere } from '../lib/server/certbot.ts'
+import { certificateLooks } from '../lib/server/certificates.ts'
 import { clusterIsIn, clusterSuits } from '../lib/cluster/readiness.ts'
 import { outboundIsOpen, portIsSeen } from '../lib/cloud/outbound.ts'
 import { preflight, todo } from '../lib/effect.ts'
@@ -44,16 +46,21 @@ export default runbook(import.meta, {
     const { definition, ...storage } = told.find(({ part }) => part.name === storageOf(cloud).name) as (typeof told)[number]
     const valueOf = (part: string, key: string) => told.find((one) => one.part.name === part)?.values[key] as string | undefined
     const server = (key: string) => valueOf('install-server', key)
+    const [certificate, key, domain] = [server('certificate'), server('key'), server('domain')]
+    // The current context may lead to any cluster, as long as one is to be made.
+    const judged = told.some(({ part }) => part.name.startsWith('create-')) ? recommended : (check: Preflight) => check
     const namespace = there ? cluster().namespace : undefined
     const license = licenseFits(server('license') ?? 'license.yaml', clock.now(), Boolean(namespace))
     return findings({
       Software: [
         has('terraform', 'it makes the Nomad clients'), has('kubectl', 'it talks to the cluster'), has('helm', 'it tells what is installed'), kotsFits(serverVersion), veleroIsThere(),
-        ...software(), recommended(has('openssl', 'printed lines check certificates with it')), recommended(certbotIsThere(valueOf('tls-certificates issue', 'dns') as Dns | undefined)),
+        ...software(), recommended(has('openssl', 'printed lines check certificates with it')),
+        ...(certificate && key ? [] : [recommended(certbotIsThere(valueOf('tls-certificates issue', 'dns') as Dns | undefined))]),
       ],
       Values: [...valuesAreRight(told, sources, namespace), license, ...(namespace ? kinds.map((kind) => deployedIsAtHand(kind, valueOf('gen-keysets make', kind) ?? '')) : [])],
-      Cluster: [preflight('cluster', 'a cluster answers', async () => verdict), ...(there ? clusterSuits(users, serverVersion) : [])],
+      Cluster: [preflight('cluster', 'a cluster answers', async () => verdict), ...(there ? clusterSuits(users, serverVersion).map(judged) : [])],
       Outside: [outboundIsOpen(valueOf('github-oauth-app', 'enterprise')), proxyFits({ http: server('httpProxy'), https: server('httpsProxy'), none: server('noProxy') }), ...portIsSeen()],
+      ...(certificate && key && domain ? { 'Your own certificate': certificateLooks({ certificate, key, domain }) } : {}),
       // What its own runbook asks before it changes anything, as far as it is about the store.
       'Object storage': isComplete(storage) ? definition.preflight(storage.values).filter(({ name }) => ['aws', 'gcloud', 'store', 'bucket'].includes(name))
         : [preflight('bucket', 'the bucket is yours or free', async () => todo('it is looked at once its values are there', 'Mend what is marked ✗ under Values.'))],

@@ -27,3 +27,9 @@ export const ranges = (say: string, env: string): Input<string[]> => ({
   },
   text: (value) => value.join(','),
 })
+
+/** The third address of a range, where a VPC has its DNS server: 192.168.0.2 of 192.168.0.0/16. */
+export const thirdAddress = (range: string): string => {
+  const first = (range.split('/')[0] ?? '').split('.').reduce((all, part) => all * 256 + Number(part), 0)
+  return [24, 16, 8, 0].map((shift) => ((first + 2) >>> shift) & 255).join('.')
+}

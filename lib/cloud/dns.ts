@@ -14,7 +14,7 @@ export interface Zone { id: string; name: string }
 
 const asked = async <T>(words: string[]): Promise<T | { unknown: string }> => {
   const said = await readTool(words)
-  if (said.code !== 0) return { unknown: said.code === 127 ? `there is no ${words[0]} here` : complaint(said) }
+  if (said.code !== 0) return { unknown: said.code === 127 ? `there is no ${words[0]} here` : complaint(said).replace(/\.$/, '') }
   try {
     return JSON.parse(said.stdout) as T
   } catch {

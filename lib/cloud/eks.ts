@@ -7,15 +7,15 @@ import type { Check, Done, Effect } from '../effect.ts'
 import type { Fresh } from '../cluster/fresh.ts'
 import type { Offer } from '../cluster/versions.ts'
 import type { Shape } from '../cluster/sizing.ts'
-import { whereFlags } from './aws.ts'
+import type { Trouble } from '../runbook.ts'
+import { machineOf } from './ec2.ts'
 import { oncePerLook } from '../door.ts'
 import { done, impossible, minutes, ok, preflight } from '../effect.ts'
 import { fail, type Fail } from '../fail.ts'
-import { createAddon, createCluster, createNodes, eksctlIn, type Configuration, type Eksctl, type Wanted } from './eksctl.ts'
+import { createAddon, createCluster, createNodes, eksctlIn, type Configuration, type Eksctl, type Shaped, type Wanted } from './eksctl.ts'
 import { newContextsGoTo } from '../cluster/kubeconfig.ts'
 import { line } from '../shell.ts'
 import { newestEvent, outputOf, progressOf, type Progress } from './stacks.ts'
-import { complaint, readTool } from '../tools.ts'
 
 interface Cluster { status: string; version: string; endpoint?: string; identity?: { oidc?: { issuer?: string } }; tags?: Record<string, string> }
 interface Group { nodegroupName: string; status: string; instanceTypes?: string[]; scalingConfig?: { desiredSize?: number }; health?: { issues?: { code: string; message: string }[] } }
@@ -84,7 +84,7 @@ export const controlPlaneIsActive = (eks: Eks): Check => ({
     const [cluster, progress] = await Promise.all([eks.cluster(), progressOfCluster(eks)])
     return (cluster?.status === 'ACTIVE' && progress !== 'going') || (progress === 'going' ? newestEvent(eks.aws, stackName(eks)) : cluster?.status ?? 'absent')
   },
-  hint: async () => `See what its stack waits for: ${line(eks.eksctl.words('utils', 'describe-stacks', '--cluster', eks.name))}`,
+  hint: async () => `See what its stack waits for: ${line(eks.aws.words('cloudformation', 'DescribeStackEvents', { StackName: stackName(eks) }))}`,
 })
 
 /** Pods can have identities of AWS: IAM trusts the cluster's issuer. */
@@ -96,19 +96,19 @@ export const haveIssuer = async (eks: Eks): Promise<Done | Effect[]> => {
 }
 
 /** Nodes are there, or on their way. */
-export const haveNodes = async (eks: Eks, wanted: () => Promise<Wanted>, config: () => Promise<Configuration>): Promise<Done | Effect[]> => {
+export const haveNodes = async (eks: Eks, wanted: Shaped, config: () => Promise<Configuration>): Promise<Done | Effect[]> => {
   const [group, progress] = await Promise.all([eks.group(), progressOfNodes(eks)])
   if (group && /FAILED/.test(group.status)) throw fail(`The nodes ${group.nodegroupName} of ${eks.name} failed: ${troublesOf(group) || group.status}.`, `Repeat the same line once what is left of them is removed: ${line(eks.eksctl.words('delete', 'nodegroup', '--cluster', eks.name, '--name', group.nodegroupName, '--wait'))}`)
   if (progress === 'going') return []
-  if (group) return group.status === 'ACTIVE' ? done(await nodesText(eks, group, await wanted())) : []
+  if (group) return group.status === 'ACTIVE' ? done(nodesText(eks, group, wanted)) : []
   if (progress === 'made') throw emptyStack(stackName(eks, `nodegroup-${GROUP}`), deleteStack(eks, stackName(eks, `nodegroup-${GROUP}`)))
-  return [eks.eksctl.effect(`eksctl nodes of ${eks.name}`, createNodes(await wanted()), {
+  return [eks.eksctl.effect(`eksctl nodes of ${eks.name}`, createNodes(wanted), {
     again: 'guarded', far: () => progressOfNodes(eks), watch: () => newestEvent(eks.aws, stackName(eks, `nodegroup-${GROUP}`)),
     preview: async () => ({ changes: (await config()).nodes }),
   })]
 }
 
-const nodesText = async ({ name, eksctl }: Eks, { nodegroupName, instanceTypes = [], scalingConfig }: Group, { nodes, type }: Wanted): Promise<string> => {
+const nodesText = ({ name, eksctl }: Eks, { nodegroupName, instanceTypes = [], scalingConfig }: Group, { nodes, type }: Shaped): string => {
   const has = scalingConfig?.desiredSize ?? 0
   const other = has !== nodes || !instanceTypes.includes(type)
   return `${has} × ${instanceTypes.join(', ')}${other ? `, not ${nodes} × ${type} as named: what is there is left as it is (${line(eksctl.words('scale', 'nodegroup', '--cluster', name, '--name', nodegroupName, '--nodes', String(nodes), '--nodes-max', String(nodes)))} changes the number)` : ''}`
@@ -175,6 +175,16 @@ export const driversRoleIsSettled = (eks: Eks): Check => {
   }
 }
 
+/** What is known to go wrong. Installation guide 3.3.0, "EKS". */
+export const troublesOfEks = (eks: Eks): Trouble[] => [
+  {
+    sign: 'AWS STS Access - cannot get role ARN for current session: InvalidClientTokenID',
+    remedy: 'The credentials are not valid, or may not make a cluster of EKS: log in again, or take those of somebody who may. Who you are for AWS:', lines: ['aws sts get-caller-identity'],
+  },
+  { sign: 'A stack failed.', remedy: 'Its first event that failed says why; mend that, remove the cluster, and run the same line again.', lines: [line(eks.aws.words('cloudformation', 'DescribeStackEvents', { StackName: stackName(eks) })), deleteCluster(eks)] },
+  { sign: 'Pods of databases stay Pending, and their claims too.', remedy: 'The driver of volumes is not there, or no storage class is the default: the same line looks at both, and mends them.' },
+]
+
 /** How many nodes there have to be: as many as were made, or are named. */
 export const nodesWanted = async (eks: Eks, named: number): Promise<number> => (await eks.group())?.scalingConfig?.desiredSize ?? named
 
@@ -194,11 +204,6 @@ export const nameIsOursOrFree = (eks: Eks) => preflight('cluster', `the name ${e
 
 /** The nodes that are wanted, measured by what EC2 says of their type; a sentence where it knows none. */
 export const shapeOf = async ({ aws }: Eks, nodes: number, type: string): Promise<Shape | string> => {
-  const words = ['aws', 'ec2', 'describe-instance-types', '--instance-types', type, '--output', 'json', ...whereFlags(aws.region)]
-  const said = await readTool(words)
-  if (said.code !== 0) return `EC2 does not know ${type} in ${aws.region}: ${complaint(said)}`
-  const [found] = (JSON.parse(said.stdout) as { InstanceTypes: { VCpuInfo: { DefaultVCpus: number }; MemoryInfo: { SizeInMiB: number }; NetworkInfo?: { NetworkPerformance?: string } }[] }).InstanceTypes
-  if (!found) return `EC2 does not know ${type} in ${aws.region}`
-  const network = /(\d+(?:\.\d+)?) Gigabit/.exec(found.NetworkInfo?.NetworkPerformance ?? '')?.[1]
-  return { nodes, cores: nodes * found.VCpuInfo.DefaultVCpus, gigabytes: nodes * found.MemoryInfo.SizeInMiB / 1024, gigabits: network ? Number(network) : undefined }
+  const machine = await machineOf(aws, type)
+  return typeof machine === 'string' ? machine : { nodes, cores: nodes * machine.cores, gigabytes: nodes * machine.gigabytes, gigabits: machine.network }
 }

@@ -15,6 +15,8 @@ const REASON = { tells: /\[✖\]/, noise: /^Error: failed to create (cluster|add
 /** eksctl waits that long for a stack; we a little longer for eksctl. */
 const PATIENCE = ['--timeout', '40m']
 const LIMIT = minutes(45)
+/** eksctl announces that it will make clusters in Auto Mode, which makes nodes of its own. */
+const PLAIN = '--enable-auto-mode=false'
 const TAGS = ['--tags', `${MARK.Key}=${MARK.Value}`]
 
 export interface Eksctl {
@@ -58,10 +60,11 @@ const withRemedy = (error: Error): Error => (error instanceof Fail && CREDENTIAL
   ? new Fail(error.message, 'The credentials are not valid, or may not make a cluster of EKS: log in again (aws sso login, aws configure) as somebody who may, then repeat the same line. Who you are for AWS: aws sts get-caller-identity', { why: 'eksctl takes the credentials of the aws CLI, or of AWS_PROFILE.' })
   : error)
 
-export interface Wanted { name: string; version: string; nodes: number; type: string; group: string }
+export interface Shaped { name: string; nodes: number; type: string; group: string }
+export interface Wanted extends Shaped { version: string }
 
-export const createCluster = ({ name, version }: Wanted): string[] => ['create', 'cluster', '--name', name, '--version', version, '--without-nodegroup', '--write-kubeconfig=false', ...TAGS, ...PATIENCE]
-export const createNodes = ({ name, nodes, type, group }: Wanted): string[] => ['create', 'nodegroup', '--cluster', name, '--name', group, '--nodes', String(nodes), '--node-type', type, ...TAGS, ...PATIENCE]
+export const createCluster = ({ name, version }: Wanted): string[] => ['create', 'cluster', '--name', name, '--version', version, '--without-nodegroup', '--write-kubeconfig=false', PLAIN, ...TAGS, ...PATIENCE]
+export const createNodes = ({ name, nodes, type, group }: Shaped): string[] => ['create', 'nodegroup', '--cluster', name, '--name', group, '--nodes', String(nodes), '--node-type', type, ...TAGS, ...PATIENCE]
 export const createAddon = (name: string, addon: string, ...role: string[]): string[] => ['create', 'addon', '--cluster', name, '--name', addon, ...role, '--timeout', '20m']
 
 /** One part of a configuration: the cluster, or its nodes. */
@@ -69,7 +72,7 @@ export interface Configuration { cluster: Change[]; nodes: Change[] }
 
 /** What eksctl would make, as its own dry run says it. The profile has to be in the environment for that: awsIn puts it there. */
 export const dryRun = async (region: string, { name, version, nodes, type, group }: Wanted): Promise<Configuration> => {
-  const words = ['eksctl', 'create', 'cluster', '--name', name, '--version', version, '--nodegroup-name', group, '--nodes', String(nodes), '--node-type', type, ...TAGS, '--region', region, '--dry-run']
+  const words = ['eksctl', 'create', 'cluster', '--name', name, '--version', version, '--nodegroup-name', group, '--nodes', String(nodes), '--node-type', type, PLAIN, ...TAGS, '--region', region, '--dry-run']
   const said = await readTool(words)
   if (said.code !== 0) throw withRemedy(new Refused(`eksctl would not make this cluster: ${complaint(said)}`, `Mend what it names, then repeat the same line; this should answer: ${line(words)}`, { status: 400, reason: 'DryRun' }))
   const { parse } = await import('yaml')

@@ -9,7 +9,7 @@ import type { Shape } from '../cluster/sizing.ts'
 import type { Offer } from '../cluster/versions.ts'
 import { oncePerLook } from '../door.ts'
 import { done, impossible, minutes, ok, preflight } from '../effect.ts'
-import { fail } from '../fail.ts'
+import { Refused, fail } from '../fail.ts'
 import { MARK } from './iam.ts'
 import { line } from '../shell.ts'
 
@@ -30,7 +30,15 @@ const ZONES = 3
 const API = 'container.googleapis.com'
 
 export const gkeIn = (gcp: Gcp, region: string, name: string): Gke => {
-  const isEnabled = oncePerLook(async () => Boolean((await gcp.read<object[]>('services', 'list', '--enabled', `--filter=config.name=${API}`))?.length))
+  const isEnabled = oncePerLook(async () => {
+    try {
+      return Boolean((await gcp.read<object[]>('services', 'list', '--enabled', `--filter=config.name=${API}`))?.length)
+    } catch (error) {
+      // Who may make clusters may not always list services; where it is off, GKE itself says so.
+      if (error instanceof Refused && error.status === 403) return true
+      throw error
+    }
+  })
   const cluster = oncePerLook(async () => (await isEnabled() ? gcp.read<Cluster>('container', 'clusters', 'describe', name, `--region=${region}`) : undefined))
   return {
     gcp, name, region, isEnabled, cluster,
@@ -110,10 +118,15 @@ export const zonesSay = (nodesPerZone: number): string => `${nodesPerZone} in ea
 /** GB for each core, by the families of Google's machine types. */
 const MEMORY: Record<string, Record<string, number>> = { n1: { standard: 3.75, highmem: 6.5, highcpu: 0.9 }, others: { standard: 4, highmem: 8, highcpu: 1 } }
 
-/** The nodes that are wanted, measured by the name of their type. */
-export const shapeOf = (nodesPerZone: number, type: string): Shape | string => {
+/** What a machine of a type has, by its name; a sentence where the name does not tell. */
+export const machineOf = (type: string): { cores: number; gigabytes: number } | string => {
   const [, family = '', kind = '', cores = 0] = /^([a-z]\d[a-z]?)-(standard|highmem|highcpu)-(\d+)$/.exec(type) ?? []
   const each = (MEMORY[family] ?? MEMORY['others'])?.[kind]
-  const nodes = nodesPerZone * ZONES
-  return each ? { nodes, cores: nodes * Number(cores), gigabytes: nodes * Number(cores) * each } : `the size of ${type} is not known here`
+  return each ? { cores: Number(cores), gigabytes: Number(cores) * each } : `the size of ${type} is not known here`
+}
+
+/** The nodes that are wanted, measured by the name of their type. */
+export const shapeOf = (nodesPerZone: number, type: string): Shape | string => {
+  const machine = machineOf(type), nodes = nodesPerZone * ZONES
+  return typeof machine === 'string' ? machine : { nodes, cores: nodes * machine.cores, gigabytes: nodes * machine.gigabytes }
 }

@@ -6,9 +6,9 @@ import { EXIT, fail } from '../fail.ts'
 import type { Input } from '../inputs.ts'
 import { line } from '../shell.ts'
 
-/** `services` is the range of the cluster's services. */
-export interface Network { id: string; services: string }
-export interface Subnet { SubnetId: string; VpcId: string; CidrBlock: string; AvailabilityZone: string }
+/** `services` is the range of the cluster's services, `subnets` are those of the cluster. */
+export interface Network { id: string; services: string; subnets: string[] }
+export interface Subnet { SubnetId: string; VpcId: string; CidrBlock: string; AvailabilityZone: string; MapPublicIpOnLaunch?: boolean }
 
 /** One or more subnets with commas; sorted, each once. */
 export const subnetsInput = (say: string, env: string): Input<string[]> => ({
@@ -34,9 +34,9 @@ export interface Vpc {
 export const vpcOf = (aws: Aws, cluster: string): Vpc => ({
   aws, cluster,
   network: oncePerLook(async () => {
-    const found = await aws.read<{ cluster: { resourcesVpcConfig?: { vpcId?: string }; kubernetesNetworkConfig?: { serviceIpv4Cidr?: string } } }>('eks', 'DescribeCluster', { name: cluster })
-    const { resourcesVpcConfig: { vpcId: id } = {}, kubernetesNetworkConfig: { serviceIpv4Cidr: services } = {} } = found?.cluster ?? {}
-    return id && services ? { id, services } : undefined
+    const found = await aws.read<{ cluster: { resourcesVpcConfig?: { vpcId?: string; subnetIds?: string[] }; kubernetesNetworkConfig?: { serviceIpv4Cidr?: string } } }>('eks', 'DescribeCluster', { name: cluster })
+    const { resourcesVpcConfig: { vpcId: id, subnetIds: subnets = [] } = {}, kubernetesNetworkConfig: { serviceIpv4Cidr: services } = {} } = found?.cluster ?? {}
+    return id && services ? { id, services, subnets } : undefined
   }),
   subnets: async (SubnetIds) => (await aws.read<{ Subnets: Subnet[] }>('ec2', 'DescribeSubnets', { SubnetIds }))?.Subnets,
 })
@@ -76,4 +76,11 @@ export const rangesOf = async (vpc: Vpc, ids: string[]): Promise<string[]> => {
   const found = await vpc.subnets(ids)
   if (!found) throw fail(`One of the subnets ${ids.join(', ')} is not there.`, 'Name the subnets that Terraform was given for the Nomad clients.')
   return found.map(({ CidrBlock }) => CidrBlock)
+}
+
+/** The addresses of a VPC: 192.168.0.0/16. */
+export const rangeOfVpc = async ({ aws }: Vpc, id: string): Promise<string> => {
+  const [found] = (await aws.read<{ Vpcs?: { CidrBlock: string }[] }>('ec2', 'DescribeVpcs', { VpcIds: [id] }))?.Vpcs ?? []
+  if (!found) throw fail(`There is no VPC ${id} in ${aws.region}.`, `Those that are there: ${line(aws.words('ec2', 'DescribeVpcs', {}))}`)
+  return found.CidrBlock
 }

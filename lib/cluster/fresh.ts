@@ -89,8 +89,11 @@ const classes = oncePerLook(() => list('StorageClass'))
  * an old Kubernetes. Of several the newest stays, as a new Kubernetes takes it. `expected` is what a new cluster has that is
  * not the default yet.
  */
-export const haveOneDefaultClass = async (fresh: Fresh, expected?: string): Promise<Done | Effect[]> => {
-  if (!await contextOf(fresh)) return expected ? [foreseen(expected)] : []
+export const haveOneDefaultClass = async (fresh: Fresh, expected: () => Promise<string | undefined> = async () => undefined): Promise<Done | Effect[]> => {
+  if (!await contextOf(fresh)) {
+    const name = await expected()
+    return name ? [foreseen(name)] : []
+  }
   const all = await classes()
   const defaults = all.filter(isDefault).toSorted((a, b) => madeAt(b).localeCompare(madeAt(a)))
   const [kept, ...others] = defaults.map(({ metadata }) => metadata?.name ?? '')

@@ -32,16 +32,20 @@ export const versionFor = async ({ cloud, versions }: Offer, release: string, na
 const nothingFits = (cloud: string, offered: string[], release: string): string =>
   `${cloud} offers no Kubernetes that server ${release} supports: it offers ${offered.join(', ')}; the server supports ${rangeText(supportedKubernetes(release))}`
 
-/** The release supports the version of a new cluster, and the cloud offers it. */
-export const offerFits = (offer: Offer, release: string, named: string | undefined) => preflight('kubernetes-version', `${offer.cloud} offers a Kubernetes that server ${release} supports (${rangeText(supportedKubernetes(release))})`, async () => {
+const untested = (release: string, what: string): string => `server ${release} supports Kubernetes ${rangeText(supportedKubernetes(release))}, and ${what}`
+
+/** The release supports the version of a new cluster, and the cloud offers it; of one that is there already it is asked no more. */
+export const offerFits = (offer: Offer, release: string, named: string | undefined, there: () => Promise<string | undefined>) => preflight('kubernetes-version', `${offer.cloud} offers a Kubernetes that server ${release} supports (${rangeText(supportedKubernetes(release))})`, async () => {
   const range = supportedKubernetes(release)
+  const has = await there()
+  if (has) return kubernetesFits(has, release) ? ok(`Kubernetes ${has}, as it is there`) : warning(untested(release, `the cluster has ${has}`), 'Nobody has tested that: try it before people work on it.')
   const offered = sorted(await offer.versions() ?? [])
   const newest = offered.at(-1)
   if (named && offered.length && !offered.includes(named)) {
     return bad(`${offer.cloud} does not offer Kubernetes ${named}: it offers ${offered.join(', ')}`, 'Name one of these with --kubernetes-version.')
   }
   if (named && !kubernetesFits(named, release)) {
-    return warning(`server ${release} supports Kubernetes ${rangeText(range)}, and ${named} was named`, `Nobody has tested that: try it before people work on it${offered.length ? `. ${offer.cloud} offers ${offered.join(', ')}` : ''}.`)
+    return warning(untested(release, `${named} was named`), `Nobody has tested that: try it before people work on it${offered.length ? `. ${offer.cloud} offers ${offered.join(', ')}` : ''}.`)
   }
   if (named) return ok(`Kubernetes ${named}`)
   if (!newest) return warning(`which Kubernetes ${offer.cloud} offers is not known yet: ${offer.silent}`, `It is asked when the cluster is made, and 1.${range.to} is tried, or what --kubernetes-version names.`)

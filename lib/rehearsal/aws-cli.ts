@@ -7,8 +7,8 @@ import type { World } from './world.ts'
 
 /** What of the types of EC2 is known here. */
 export const TYPES: Record<string, { cores: number; mebibytes: number; network: string }> = Object.fromEntries(
-  [['large', 2], ['xlarge', 4], ['2xlarge', 8], ['4xlarge', 16], ['8xlarge', 32], ['12xlarge', 48]].map(([size, cores]) =>
-    [`m5.${size}`, { cores: Number(cores), mebibytes: Number(cores) * 4096, network: `${Number(cores) > 16 ? '' : 'Up to '}10 Gigabit` }]))
+  [['large', 2], ['xlarge', 4], ['2xlarge', 8], ['4xlarge', 16], ['8xlarge', 32], ['12xlarge', 48], ['24xlarge', 96]].map(([size, cores]) =>
+    [`m5.${size}`, { cores: Number(cores), mebibytes: Number(cores) * 4096, network: `${Number(cores) > 16 ? '' : 'Up to '}10 Gigabit` }]).concat([['t3.2xlarge', { cores: 8, mebibytes: 32_768, network: 'Up to 5 Gigabit' }]]))
 
 /** The records of the one zone, each a CNAME. */
 const records = (world: World, argv: string[]): Output => {

@@ -4,6 +4,7 @@
  */
 import { NAMESPACE } from './installation.ts'
 import { newest } from './kots.ts'
+import { terraformClients } from './terraform.ts'
 import { change, create, digest, iso, keyOf, later, list, type KubeObject, type World } from './world.ts'
 
 const VELERO = 'velero'
@@ -145,7 +146,7 @@ export const hostname = (world: World, service: string): string =>
   `${digest(`${service} ${world.born[keyOf('services', service, NAMESPACE)]}`).slice(0, 20)}.us-east-1.elb.amazonaws.com`
 
 export const service = (name: string): KubeObject => ({
-  apiVersion: 'v1', kind: 'Service', metadata: { name, namespace: NAMESPACE, labels: { 'kots.io/app-slug': 'circleci-server', 'kots.io/backup': 'velero' } },
+  apiVersion: 'v1', kind: 'Service', metadata: { name, namespace: NAMESPACE, ...(name === BALANCERS[0] ? {} : { annotations: { 'service.beta.kubernetes.io/aws-load-balancer-internal': 'true' } }), labels: { 'kots.io/app-slug': 'circleci-server', 'kots.io/backup': 'velero' } },
   spec: { type: 'LoadBalancer', selector: { app: name }, ports: [{ port: 443 }] }, status: { loadBalancer: {} },
 })
 
@@ -192,9 +193,11 @@ export const resolved = (world: World, name: string): string[] => {
 
 /** `nomad node status` in a server: clients are connected that know its address. */
 export const nomadNodes = (world: World): string => {
-  const ready = world.nomadServer === undefined || world.nomadServer === hostname(world, 'nomad-server-external')
+  const made = world.terraform && terraformClients(world)
+  const ready = made ? made.ready : world.nomadServer === undefined || world.nomadServer === hostname(world, 'nomad-server-external')
   const row = (id: string, name: string) => `${id}  default  ${name}  linux-64bit  false  eligible     ${ready ? 'ready' : 'down'}\n`
-  return 'ID        DC       Name              Class        Drain  Eligibility  Status\n' + row('f3b1c7a2', 'ip-10-0-9-21') + row('9ad0e655', 'ip-10-0-9-44')
+  return 'ID        DC       Name              Class        Drain  Eligibility  Status\n' + (made ? Array.from({ length: made.count }, (_, n) => row(digest(`client ${n}`).slice(0, 8), `ip-10-0-9-${21 + n}`)).join('')
+    : row('f3b1c7a2', 'ip-10-0-9-21') + row('9ad0e655', 'ip-10-0-9-44'))
 }
 
 // Deletions

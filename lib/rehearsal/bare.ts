@@ -3,6 +3,7 @@
  * deploy, the load balancers, the people who come last.
  */
 import { balance, BALANCERS, service } from './backups.ts'
+import { nomadServer } from './furnish.ts'
 import { installation, NAMESPACE, podStatus } from './installation.ts'
 import { keysetOf } from './keysets.ts'
 import { kotsState, newest, type Kots } from './kots.ts'
@@ -32,6 +33,7 @@ export const withoutInstallation = (world: World): void => {
   create(world, 'namespaces', { apiVersion: 'v1', kind: 'Namespace', metadata: { name: 'default' }, status: { phase: 'Active' } })
   Object.assign(world, { files: {}, due: [], dns: {}, modified: {} })
   delete world.nomadServer
+  world.terraform = {}
   delete world.validated
   const { versions: _none, ...rest } = world.kots
   world.kots = { ...rest, versions: [], state: 'absent' }
@@ -60,7 +62,7 @@ const startConsole = (world: World): void => {
   const fresh = kotsState(world.time)
   const version = newest(fresh)
   const defaults = Object.fromEntries(fresh.items.flatMap(({ name, default: normally }) => (normally === undefined ? [] : [[name, { default: normally }]])))
-  world.kots = { ...fresh, versions: [{ ...version, sequence: 0, status: 'pending_config', createdOn: iso(world.time), deployedAt: null, source: 'Online Install', values: defaults }] } satisfies Kots
+  world.kots = { ...fresh, version: world.kots.version, versions: [{ ...version, sequence: 0, status: 'pending_config', createdOn: iso(world.time), deployedAt: null, source: 'Online Install', values: defaults }] } satisfies Kots
 }
 
 /** The first deploy of a version made everything but the stateful sets, which each deploy sees to. */
@@ -75,6 +77,7 @@ export const firstDeploy = (world: World): void => {
     create(world, pluralOf[one.kind] as string, made)
   }
   for (const one of installation().filter(({ kind, metadata }) => kind === 'StatefulSet' && !['mongodb', 'postgresql'].includes(metadata.name))) create(world, 'statefulsets', { ...one, metadata: { ...one.metadata, generation: 1 } })
+  create(world, 'statefulsets', nomadServer())
   for (const name of BALANCERS) create(world, 'services', service(name))
   after(world, 90 * SECOND, 'balancers')
   after(world, 4 * MINUTE, 'frontend')

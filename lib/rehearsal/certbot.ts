@@ -13,8 +13,6 @@ export interface TlsWorld {
   held?: 'old' | 'new'
   /** Who has the zone. */
   zone: 'route53' | 'google'
-  /** certbot was never installed. */
-  lacking?: true
 }
 export const tlsWorld = (): TlsWorld => ({ zone: 'route53' })
 /** A world of before it was played has none yet. */
@@ -47,7 +45,6 @@ const HELP = { route53: 'AWS Route53', google: 'Google Cloud DNS' }
 
 const play = (world: World, { argv }: Call): Output => {
   const tls = tlsOf(world)
-  if (tls.lacking) return { stdout: '', stderr: 'bash: line 1: exec: certbot: not found\n', code: 127 }
   if (argv[0] === '--version') return printed('certbot 2.0.0\n')
   if (argv[0] === '--help') {
     const provider = /^dns-(route53|google)$/.exec(argv[1] ?? '')?.[1] as keyof typeof HELP | undefined
@@ -90,5 +87,5 @@ export const googleZones = (world: World): object => (tlsOf(world).zone === 'goo
 export const tlsScenarios: Record<string, { about: string; apply(world: World): void }> = {
   'certificate-expires': { about: 'certbot has a certificate of which 10 days are left', apply: (world) => { world.tls = { zone: 'route53', held: 'old' } } },
   'google-dns': { about: `the domain is in Google Cloud DNS; the key of the account that may change it is ${CREDENTIALS}`, apply: (world) => { world.tls = { zone: 'google' } } },
-  'no-certbot': { about: 'certbot was never installed', apply: (world) => { world.tls = { zone: 'route53', lacking: true } } },
+  'no-certbot': { about: 'certbot was never installed', apply: ({ rules }) => { rules.software = { 'certbot --version': '' } } },
 }

@@ -4,9 +4,10 @@
 import { TYPES } from './aws-cli.ts'
 import { eksContexts, eksIs, eksOf, TAKES, type EksCluster } from './eks.ts'
 import { begin as beginGke, gkeContexts, gkeIs, gkeOf, type GkeCluster } from './gke.ts'
-import { create, digest, keyOf, type World } from './world.ts'
+import { create, digest, keyOf, list, type World } from './world.ts'
 
 const MINUTE = 60_000
+const isDefault = 'storageclass.kubernetes.io/is-default-class'
 
 /** Whether a cluster was made, and its API server answers. */
 export const clusterIs = (world: World): boolean => eksIs(world) || gkeIs(world)
@@ -29,10 +30,22 @@ const nodesOf = (world: World, cloud: string, name: string): Nodes | undefined =
   return gke && { count: gke.nodes, cores, kibibytes: cores * 3.75 * GIBIBYTE, name: (n) => `gke-${name}-default-pool-${digest(name).slice(0, 8)}-${digest(String(n)).slice(0, 4)}`, labels: { 'cloud.google.com/gke-nodepool': 'default-pool' }, provider: 'gce://my-project/europe-west1-b/' }
 }
 
+/** What the cloud gives a new cluster where there is none yet: EKS makes its class the default up to 1.29. */
+const withClass = (world: World, cloud: string, name: string): void => {
+  if (list(world, 'storageclasses').length) return
+  const [own, provisioner] = cloud === 'eks' ? ['gp2', 'kubernetes.io/aws-ebs'] : ['standard-rwo', 'pd.csi.storage.gke.io']
+  const byItself = cloud === 'gke' || Number(eksOf(world).clusters[name]?.version.split('.')[1]) < 30
+  create(world, 'storageclasses', {
+    apiVersion: 'storage.k8s.io/v1', kind: 'StorageClass', metadata: { name: own, ...(byItself ? { annotations: { [isDefault]: 'true' } } : {}) },
+    provisioner, reclaimPolicy: 'Delete', volumeBindingMode: 'WaitForFirstConsumer', allowVolumeExpansion: cloud === 'gke',
+  })
+}
+
 /** The nodes of a new cluster join it, some seconds before its cloud says so. */
 export const joinNodes = (world: World, which: string): void => {
   const [cloud = '', name = ''] = which.split(' ')
   const nodes = nodesOf(world, cloud, name)
+  withClass(world, cloud, name)
   for (let n = 0; n < (nodes?.count ?? 0); n += 1) {
     const node = nodes?.name(n) ?? ''
     if (!nodes || world.objects[keyOf('nodes', node)]) continue
@@ -55,8 +68,6 @@ const inGke = (world: World, ago: number, more: Partial<GkeCluster>): void => {
   gkeOf(world).enabled = true
   beginGke(world, NAME, { created: world.time - ago, region: 'europe-west1', version: '1.23.12-gke.100', nodes: 9, type: 'n1-standard-4', ...more })
 }
-
-const isDefault = 'storageclass.kubernetes.io/is-default-class'
 
 export const clusterScenarios: Record<string, { about: string; apply(world: World): void }> = {
   'eks-fails': { about: `a new cluster of EKS fails after some minutes: ${REGION} has no room for another VPC`, apply: (world) => { eksOf(world).fails = LIMIT } },
@@ -93,5 +104,5 @@ export const clusterScenarios: Record<string, { about: string; apply(world: Worl
   },
   'invalid-credentials': { about: 'AWS does not know the credentials', apply: ({ rules }) => { rules.noCredentials = true } },
   'no-eks-rights': { about: 'you may not make clusters in AWS', apply: (world) => { eksOf(world).denied = ['eks:CreateCluster', 'iam:CreateRole'] } },
-  'no-eksctl': { about: 'eksctl was never installed', apply: (world) => { eksOf(world).lacking = true } },
+  'no-eksctl': { about: 'eksctl was never installed', apply: ({ rules }) => { rules.software = { 'eksctl version': '' } } },
 }

@@ -12,7 +12,7 @@ export interface ComputeWorld {
 }
 
 /** The group of the Nomad clients, and the network of the cluster, as Terraform and gcloud name them. */
-const CLIENTS = 'nomad-group', NETWORK = 'default', SUBNET = 'default'
+const CLIENTS = 'nomad', NETWORK = 'default', SUBNET = 'default'
 export const computeWorld = (): ComputeWorld => ({ firewalls: {}, groups: { [CLIENTS]: { zone: 'us-east1-b', min: 1, max: 4 } } })
 /** A world of before it was played has none yet. */
 const computeOf = (world: World): ComputeWorld => (world.compute ??= computeWorld())

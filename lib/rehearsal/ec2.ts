@@ -22,8 +22,8 @@ export const ec2World = (): Ec2World => ({ groups: {}, scaling: { [CLIENTS]: { m
 /** A world of before it was played has none yet. */
 export const ec2Of = (world: World): Ec2World => (world.ec2 ??= ec2World())
 
-const SUBNETS: Record<string, { range: string; zone: string; elsewhere?: true }> = {
-  'subnet-0aaa1111bbbb22220': { range: '192.168.0.0/19', zone: 'a' },
+const SUBNETS: Record<string, { range: string; zone: string; elsewhere?: true; open?: true }> = {
+  'subnet-0aaa1111bbbb22220': { range: '192.168.0.0/19', zone: 'a', open: true },
   'subnet-0aaa1111bbbb22221': { range: '192.168.32.0/19', zone: 'a' },
   'subnet-0aaa1111bbbb22222': { range: '192.168.64.0/19', zone: 'b' },
   'subnet-0ccc3333dddd44440': { range: '172.31.0.0/20', zone: 'a', elsewhere: true },
@@ -54,8 +54,9 @@ export const EC2: Record<string, Play> = {
   'ec2.DescribeSubnets': (_, { SubnetIds }, region) => {
     const unknown = (SubnetIds as string[]).filter((id) => !SUBNETS[id])
     if (unknown.length) throw refused('InvalidSubnetID.NotFound', `The subnet ID '${unknown.join(', ')}' does not exist`)
-    return { Subnets: (SubnetIds as string[]).map((id) => ({ SubnetId: id, VpcId: SUBNETS[id]?.elsewhere ? 'vpc-0ccc3333dddd44445' : VPC, CidrBlock: SUBNETS[id]?.range, AvailabilityZone: `${region}${SUBNETS[id]?.zone}` })) }
+    return { Subnets: (SubnetIds as string[]).map((id) => ({ SubnetId: id, VpcId: SUBNETS[id]?.elsewhere ? 'vpc-0ccc3333dddd44445' : VPC, CidrBlock: SUBNETS[id]?.range, AvailabilityZone: `${region}${SUBNETS[id]?.zone}`, MapPublicIpOnLaunch: SUBNETS[id]?.open ?? false })) }
   },
+  'ec2.DescribeVpcs': (_, { VpcIds }) => ({ Vpcs: (VpcIds as string[]).filter((id) => id === VPC).map((VpcId) => ({ VpcId, CidrBlock: '192.168.0.0/16', State: 'available' })) }),
   'ec2.DescribeImages': (world, { ImageIds }, region) => {
     const [id] = ImageIds as string[]
     const there = id === WINDOWS || id === LINUX || (id === DEFAULT_AMIS[region] && !ec2Of(world).noImages)

@@ -34,8 +34,6 @@ export interface EksWorld {
   offered: string[]
   /** What IAM does not allow. */
   denied?: string[]
-  /** eksctl was never installed. */
-  lacking?: boolean
   /** What the next cluster fails of. */
   fails?: EksCluster['fails']
 }

@@ -8,7 +8,7 @@ import type { World } from './world.ts'
 
 const COMMON = flags('', 'region r profile p verbose v color C')
 const COMMANDS: Record<string, Record<string, boolean>> = {
-  'create cluster': flags('dry-run without-nodegroup write-kubeconfig with-oidc managed', 'name n version tags timeout nodegroup-name node-type t nodes N nodes-min m nodes-max M'),
+  'create cluster': flags('dry-run without-nodegroup write-kubeconfig with-oidc managed enable-auto-mode', 'name n version tags timeout nodegroup-name node-type t nodes N nodes-min m nodes-max M'),
   'create nodegroup': flags('dry-run managed', 'cluster c name n version tags timeout node-type t nodes N nodes-min m nodes-max M'),
   'create addon': flags('force wait', 'cluster c name version tags timeout attach-policy-arn service-account-role-arn'),
   'utils associate-iam-oidc-provider': flags('approve', 'cluster c'),
@@ -64,7 +64,6 @@ vpc:
 
 const play = (world: World, call: Call): Output => {
   const { argv } = call
-  if (eksOf(world).lacking) return { stdout: '', stderr: 'bash: line 1: exec: eksctl: not found\n', code: 127 }
   const command = argv.slice(0, 2).join(' ')
   const known = COMMANDS[command]
   if (!known) return notPlayed(`eksctl ${command}`, 'eksctl.ts')

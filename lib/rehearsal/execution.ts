@@ -1,6 +1,6 @@
 /**
- * The execution environment in a rehearsal: the fields of the Config screen for output processor, Nomad
- * autoscaler and VM service, and how many output processors a deploy lets run.
+ * The execution environment in a rehearsal: the fields of the Config screen for output processor, Nomad clients and
+ * their autoscaler, and VM service, and how many output processors a deploy lets run.
  */
 import { NAMESPACE } from './installation.ts'
 import type { Item, Version } from './kots.ts'
@@ -10,11 +10,15 @@ type Field = [section: string, label: string, choices?: Record<string, string>, 
 
 const BOX = (on: '0' | '1'): Partial<Item> => ({ type: 'bool', default: on })
 const CHOICE: Partial<Item> = { type: 'select_one' }, SECRET: Partial<Item> = { type: 'password' }
-const OUTPUT_PROCESSOR = 'Output Processor', VM = 'VM Service', SCALER = 'Nomad Autoscaler'
+const OUTPUT_PROCESSOR = 'Output Processor', VM = 'VM Service', NOMAD = 'Nomad', SCALER = 'Nomad Autoscaler'
 
 const FIELDS: Record<string, Field> = {
   output_processor_load_balancer: [OUTPUT_PROCESSOR, 'Output Processor Load Balancer Hostname'],
   output_processor_replicas: [OUTPUT_PROCESSOR, 'Output Processor Replicas', {}, { default: '1' }],
+  nomad_server_load_balancer: [NOMAD, 'Nomad Load Balancer'],
+  nomad_server_cert: [NOMAD, 'Nomad Server Certificate'],
+  nomad_server_key: [NOMAD, 'Nomad Server Private Key', {}, SECRET],
+  nomad_server_ca: [NOMAD, 'Nomad Server Certificate Authority (CA) Certificate'],
   nomad_autoscaler_enabled: [SCALER, 'Nomad Autoscaler Enabled', {}, BOX('0')],
   nomad_autoscaler_max: [SCALER, 'Maximum Node Count', {}, { default: '5' }],
   nomad_autoscaler_min: [SCALER, 'Minimum Node Count', {}, { default: '1' }],

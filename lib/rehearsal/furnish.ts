@@ -6,9 +6,18 @@ import { BALANCERS, balance, copyVolumes, get, hostname, ITEMS, service } from '
 import { runOutput, scaleOutput } from './execution.ts'
 import { NAMESPACE, podStatus } from './installation.ts'
 import { newest } from './kots.ts'
-import { create, iso, list, type World } from './world.ts'
+import { create, iso, list, type KubeObject, type World } from './world.ts'
 
 const MINUTE = 60_000
+
+const labels = { app: 'nomad-server', layer: 'execution', 'kots.io/app-slug': 'circleci-server' }
+export const nomadServer = (): KubeObject => ({
+  apiVersion: 'apps/v1', kind: 'StatefulSet', metadata: { name: 'nomad-server', namespace: NAMESPACE, generation: 1, labels },
+  spec: {
+    replicas: 1, serviceName: 'nomad-server', selector: { matchLabels: { app: 'nomad-server' } }, updateStrategy: { type: 'RollingUpdate' },
+    template: { metadata: { labels }, spec: { containers: [{ name: 'nomad-server', image: 'circleci/nomad-server:3.4.0' }] } },
+  },
+})
 
 export const furnish = (world: World): void => {
   for (const name of BALANCERS) {
@@ -17,18 +26,10 @@ export const furnish = (world: World): void => {
   }
   world.dns = { 'circleci.example.com': hostname(world, BALANCERS[0] as string) }
   world.nomadServer = hostname(world, 'nomad-server-external')
-  const labels = { app: 'nomad-server', layer: 'execution', 'kots.io/app-slug': 'circleci-server' }
-  create(world, 'statefulsets', {
-    apiVersion: 'apps/v1', kind: 'StatefulSet', metadata: { name: 'nomad-server', namespace: NAMESPACE, generation: 1, labels },
-    spec: {
-      replicas: 1, serviceName: 'nomad-server', selector: { matchLabels: { app: 'nomad-server' } }, updateStrategy: { type: 'RollingUpdate' },
-      template: { metadata: { labels }, spec: { containers: [{ name: 'nomad-server', image: 'circleci/nomad-server:3.4.0' }] } },
-    },
-  })
+  create(world, 'statefulsets', nomadServer())
   scaleOutput(world, newest(world.kots))
   runOutput(world)
   for (const version of world.kots.versions) Object.assign(version.values, { vm_service_load_balancer: { value: hostname(world, 'vm-service') }, nomad_server_load_balancer: { value: hostname(world, 'nomad-server-external') } })
-  world.kots.items.push({ name: 'nomad_server_load_balancer', type: 'text' })
 }
 
 export const furnishBackup = (world: World): void => {

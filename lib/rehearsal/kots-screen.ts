@@ -43,7 +43,7 @@ const SECRET = /key$|secret|token/
 /** Items that an installation of some age has no values of. */
 export const moreItems: Item[] = [...['letsencrypt_enabled', 'acm_enabled'].map((name): Item => ({ name, type: 'bool', default: '0' })), ...['github_enterprise_domain', 'github_enterprise_token', 'http_proxy', 'https_proxy', 'no_proxy',
   'storage_s3_endpoint', 'storage_s3_expiry', 'storage_s3_access_key', 'storage_s3_secret_key', 'storage_s3_role', 'storage_gcs_bucket', 'storage_gcs_expiry', 'storage_gcs_key', 'storage_gcs_account']
-  .map((name): Item => ({ name, type: SECRET.test(name) ? 'password' : 'text' })), ...executionItems]
+  .map((name): Item => ({ name, type: name === 'storage_gcs_key' ? 'file' : SECRET.test(name) ? 'password' : 'text' })), ...executionItems]
 
 /** What has to be filled in before a deploy. */
 const REQUIRED = ['domain_name', 'frontend_tls_key', 'frontend_tls_crt', 'signing_keyset', 'encryption_keyset', 'github_client_id', 'github_client_secret']

@@ -7,7 +7,7 @@ import { lacking, moreItems } from './kots-screen.ts'
 import { secret } from './secret.ts'
 import { iso, type KubeObject } from './world.ts'
 
-export interface Item { name: string; type: 'text' | 'password' | 'bool' | 'select_one'; default?: string }
+export interface Item { name: string; type: 'text' | 'password' | 'bool' | 'select_one' | 'file'; default?: string }
 export interface ConfigValue { default?: string; value?: string }
 export interface Version {
   versionLabel: string

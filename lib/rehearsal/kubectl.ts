@@ -1,7 +1,6 @@
 /**
  * kubectl and its KOTS plugin in a rehearsal.
  */
-import { parse as parseYaml } from 'yaml'
 import { startBackup, startRestore } from './backups.ts'
 import { installKots, kotsAnswers } from './bare.ts'
 import { exec, toConsole, veleroLog } from './console.ts'
@@ -127,7 +126,7 @@ const installs = (world: World, [slug]: string[], flag: Record<string, string>, 
 
 const setFile = (world: World, slug: string, flag: Record<string, string>, stdin: string): Output => {
   if (flag['config-file'] !== '/dev/stdin' || flag['merge'] === 'true') return notPlayed('--config-file', 'kubectl.ts')
-  const { spec } = parseYaml(stdin) as { spec: { values: Record<string, { value?: string; default?: string } | null> } }
+  const { spec } = JSON.parse(stdin) as { spec: { values: Record<string, { value?: string; default?: string } | null> } }
   const made = setWhole(world.kots, slug, spec.values, flag['deploy'] === 'true', world.time)
   if (typeof made === 'string') return failed(made)
   if (made.status === 'deploying') startDeploy(world, made.sequence)

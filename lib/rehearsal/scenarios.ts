@@ -11,6 +11,7 @@ import { NAMESPACE, podStatus } from './installation.ts'
 import { newest, type Kots } from './kots.ts'
 import { backupScenarios } from './troubles.ts'
 import { storeScenarios } from './stores.ts'
+import { terraformScenarios } from './terraform.ts'
 import { VELERO } from './velero.ts'
 import { change, create, iso, keyOf, type KubeObject, type World } from './world.ts'
 
@@ -206,6 +207,7 @@ const all: Record<string, Scenario> = {
   ...backupScenarios,
   ...tlsScenarios,
   ...clusterScenarios,
+  ...terraformScenarios,
   ...executionScenarios,
 }
 

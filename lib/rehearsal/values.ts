@@ -6,7 +6,7 @@ import { DOMAIN } from './certificates.ts'
 import { NAMESPACE } from './installation.ts'
 
 /** These hold whatever an env file says; '' is that nothing is said. */
-export const OWN: Record<string, string> = { CIRCLECI_DOMAIN: DOMAIN, TLS_DNS: 'route53', TLS_CREDENTIALS: '', CLOUDSDK_CORE_PROJECT: 'my-project' }
+export const OWN: Record<string, string> = { CIRCLECI_DOMAIN: DOMAIN, TLS_DNS: 'route53', TLS_CREDENTIALS: '', TLS_CERTIFICATE: '', TLS_KEY: '', CLOUDSDK_CORE_PROJECT: 'my-project', CIRCLECI_CONTEXT: '' }
 
 /** These where it says nothing. */
 export const OTHERWISE: Record<string, string> = { CIRCLECI_NAMESPACE: NAMESPACE, OBJECT_STORAGE_BUCKET: 'my-objects', OBJECT_STORAGE_EXPIRY: '30', AWS_REGION: 'us-east-1', GKE_REGION: 'europe-west1', TLS_MAIL: 'ops@example.com' }

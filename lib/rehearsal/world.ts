@@ -11,6 +11,7 @@ import type { GcpWorld } from './gcp.ts'
 import type { GkeWorld } from './gke.ts'
 import type { Kots } from './kots.ts'
 import type { StoreWorld } from './mc.ts'
+import type { TerraformWorld } from './terraform.ts'
 
 export interface KubeObject {
   apiVersion: string
@@ -87,6 +88,8 @@ export interface World {
   eks?: EksWorld
   gke?: GkeWorld
   tls?: TlsWorld
+  /** Nomad clients are those of Terraform; without it they were made by hand. */
+  terraform?: TerraformWorld
   /** The file system on the volume of each claim, in bytes. */
   files: Record<string, { size: number; used: number }>
   /** When each cloud volume was last modified. */
@@ -171,8 +174,8 @@ export const essence = (world: World): unknown => {
       ? Object.fromEntries(Object.keys(value).sort().filter((name) => !/^(resourceVersion|creationTimestamp|.*Time|createdOn|deployedAt|.*Timestamp|created|used|expiration|kots\.io\/snapshot-requested)$/.test(name))
         .map((name) => [name, timeless(value[name])]))
     : value
-  const { objects, kots, aws, compute, ec2, eks, gke, gcp, store, files, due } = world
-  return timeless({ objects, kots, aws, compute, ec2, eks, gke, gcp, store, files, due: due.map((one) => ({ ...one, at: 0 })) })
+  const { objects, kots, aws, compute, ec2, eks, gke, gcp, store, terraform, files, due } = world
+  return timeless({ objects, kots, aws, compute, ec2, eks, gke, gcp, store, terraform, files, due: due.map((one) => ({ ...one, at: 0 })) })
 }
 
 /** Puts something on the list of what happens by itself, unless it stands there already. */

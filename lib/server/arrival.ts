@@ -53,16 +53,18 @@ export const namesByHand = async (domain: string): Promise<string> => {
   return `let ${namesOf(domain).join(' and ')} lead to ${address ?? `the address of service ${FRONT}, once it has one (${line(kubectl(['get', 'service', FRONT], 'Service'))})`}, with ${kind}`
 }
 
-const resolved = (name: string): string => `dig +short ${name} A | grep -E "^[0-9.]+$" | sort`
 /** Before there is an address, the command that prints it. */
 const printAddress = (): string => `"$(${line(kubectl(['get', 'service', FRONT, '-o', 'jsonpath={.status.loadBalancer.ingress[0].hostname}{.status.loadBalancer.ingress[0].ip}'], 'Service'))})"`
+/** One address of the name is one of the target's, which may itself be an address. */
+const leads = (name: string, target: string): string =>
+  `to=${target}; dig +short ${name} A | grep -E "^[0-9.]+$" | grep -qxF "$(echo "$to"; dig +short "$to" A)" && echo same`
 
 /** Each name leads to the load balancer, as this machine resolves it. */
 export const namesLeadThere = async (domain: string): Promise<Check[]> => {
   const address = await addressOf(FRONT)
   return namesOf(domain).map((name) => ({
     say: `${name} leads to ${address ?? 'the load balancer'}`, within: minutes(60), prints: 'same',
-    command: { words: ['sh', '-c', `[ "$(${resolved(name)})" = "$(${resolved(address ?? printAddress())})" ] && echo same || echo different`] },
+    command: { words: ['sh', '-c', leads(name, address ?? printAddress())] },
     holds: async () => (address ? leadsTo(name, address) : 'the load balancer has no address'),
     hint: async () => `DNS may take as long as the record of before was to be kept (its TTL). This should show it: dig +short ${name}`,
   }))

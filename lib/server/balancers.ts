@@ -3,6 +3,7 @@ import type { V1Service } from '@kubernetes/client-node'
 import type { Check } from '../effect.ts'
 import type { Told } from './config.ts'
 import { bad, minutes, ok, preflight, warning } from '../effect.ts'
+import { addressesOf } from '../names.ts'
 import { kubectl, read, ref } from '../cluster/objects.ts'
 import { line } from '../shell.ts'
 
@@ -18,6 +19,18 @@ const addressIn = (service: V1Service | undefined): string | undefined => {
 
 /** A host name on AWS, an IP on Google Cloud; undefined while there is none. */
 export const addressOf = async (name: string): Promise<string | undefined> => addressIn(await read(ref('Service', name)))
+
+const INTERNAL = /^service\.beta\.kubernetes\.io\/aws-load-balancer-(internal|scheme)$|^(cloud\.google|networking\.gke)\.(com|io)\/load-balancer-type$/
+const PRIVATE = /^(10|127)\.|^192\.168\.|^172\.(1[6-9]|2\d|3[01])\.|^100\.(6[4-9]|[7-9]\d|1[01]\d|12[0-7])\./
+
+/** How one knows that an address, or the service that has it, is reached from inside alone; undefined where that is not so. */
+export const internalBy = async (address: string, name?: string): Promise<string | undefined> => {
+  const annotations = (name ? await read(ref('Service', name)) : undefined)?.metadata?.annotations ?? {}
+  const said = Object.entries(annotations).find(([key, value]) => INTERNAL.test(key) && !/^(false|external|internet-facing)$/i.test(value))
+  if (said) return `annotation ${said[0]}`
+  const found = await addressesOf(address)
+  return found.length && found.every((one) => PRIVATE.test(one)) ? `it is ${found.join(', ')}` : undefined
+}
 
 /** The address of each that has one now. */
 export const addresses = async (): Promise<Record<string, string>> => Object.fromEntries((await Promise.all(BALANCERS.map(async (name) =>

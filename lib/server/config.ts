@@ -5,6 +5,7 @@
  */
 import type { Done, Effect } from '../effect.ts'
 import { oncePerLook } from '../door.ts'
+import { read, ref } from '../cluster/objects.ts'
 import { done, minutes } from '../effect.ts'
 import { fail } from '../fail.ts'
 import { placeOf, readSecret } from '../files.ts'
@@ -50,7 +51,7 @@ export const lacks = (value: Value): string | undefined => {
   }
 }
 
-interface Item { name: string; type: string; title?: string; items?: { name: string; title?: string }[] }
+interface Item { name: string; type: string; title?: string; value?: string; default?: string; items?: { name: string; title?: string }[] }
 interface Group { name: string; title: string; items?: Item[] }
 type OnScreen = Item & { group: string }
 
@@ -108,12 +109,13 @@ export const savedAs = async (filled: Filled): Promise<Record<string, string> | 
 const CHOICES: FieldName[] = ['githubType', 'storage', 's3Authentication', 'vmProvider', 'vmAuthentication', 'vmAccount', 'autoscalerProvider', 'autoscalerAuthentication', 'autoscalerType']
 
 /** How one knows that all of it holds, whoever filled it in, and under whatever keys. */
-const holds = async ({ noProxy: _secondPass, ...filled }: Filled): Promise<string | undefined> => {
+const holds = async (filled: Filled): Promise<string | undefined> => {
+  const [versions, items] = [await kotsVersions(), await itemsInForce()]
+  if (typeof items === 'string') return showsAll(filled)
   const all = await placed(filled)
   const known = all && texts(all)
   if (all) return known && inForce(known)
-  const [versions, items] = [await kotsVersions(), await itemsInForce()]
-  if (typeof items === 'string' || (versions && !versions.some(({ status }) => status === 'deployed'))) return undefined
+  if (versions && !versions.some(({ status }) => status === 'deployed')) return undefined
   const there = new Set(items.map((item) => (valueOf(item) ?? '').trim()))
   const wanted = await Promise.all(Object.entries(filled).filter(([field]) => !CHOICES.includes(field as FieldName)).map(([, value]) => textOf(value)))
   return wanted.every((text) => text !== undefined && there.has(text)) ? 'each value stands in the deployed configuration' : undefined
@@ -123,6 +125,19 @@ const holds = async ({ noProxy: _secondPass, ...filled }: Filled): Promise<strin
 export const heldBy = async (name: FieldName): Promise<string | undefined> => {
   const [item, items] = [itemFor(CONFIG[name], await screen()), await itemsInForce()]
   return item && typeof items !== 'string' ? valueOf(items.find(({ key }) => key === item.name)) : undefined
+}
+
+/** Where KOTS does not print its configuration: its screen shows what is no secret, and what a deploy makes tells that there was one. */
+const showsAll = async (filled: Filled): Promise<string | undefined> => {
+  if (!await read(ref('Deployment', 'frontend'))) return undefined
+  const items = await screen()
+  const shown = (await Promise.all(Object.entries(filled).map(async ([name, value]) => {
+    const field: Field = CONFIG[name as FieldName], item = itemFor(field, items)
+    if (!item || field.secret || item.type === 'password') return []
+    const text = await textOf(value, item.type === 'file')
+    return [text !== undefined && (item.value || item.default || '').trim() === stored(item, text)]
+  }))).flat()
+  return shown.length && shown.every(Boolean) ? `it is deployed, and the Config screen shows ${shown.length} of the values; the secret ones it does not` : undefined
 }
 
 /** Labels of the fields that the deployed version holds otherwise than they are given here. */
@@ -161,28 +176,32 @@ const whole = (all: Placed[]): Pipe => ({
   say: 'the configuration, filled in',
   commands: [kots('get', 'config', '--appslug', SLUG), ['awk', program(all)]],
   read: async () => {
-    const { parse, stringify } = await import('yaml')
+    const { parse } = await import('yaml')
     const document = parse(await configYaml()) as { spec: { values: Record<string, { value?: string } | null> } }
     for (const { name, text, value } of all) {
       if (text === undefined) throw fail(`Not there: ${typeof value !== 'string' && 'say' in value ? value.say : lacks(value)}.`, 'Repeat the same line: it looks at the steps before this one.')
       document.spec.values[name] = { value: text }
     }
-    return stringify(document)
+    // JSON is YAML too.
+    return JSON.stringify(document)
   },
 })
 
 const WORDS = () => kots('set', 'config', SLUG, '--config-file', '/dev/stdin', '--deploy')
 
-/** `risk` is what nobody can change any more once it is deployed, before the first deploy. */
-export interface Configuration { filled: Filled; risk?: string }
+/**
+ * `risk` is what nobody can change any more once it is deployed, before the first deploy; `later` are fields that another
+ * step changes then.
+ */
+export interface Configuration { filled: Filled; risk?: string; later?: FieldName[] }
 
 /**
  * All fields hold their values, in the version that is deployed or on its way. It builds on the newest version, and takes
  * along what else was saved: after the first deploy it holds for that version of the plan, and for no later one.
  */
-export const haveConfig = async ({ filled, risk }: Configuration): Promise<Done | Effect[]> => {
+export const haveConfig = async ({ filled, risk, later = [] }: Configuration): Promise<Done | Effect[]> => {
   const running = await appIsThere()
-  const why = running ? await holds(filled) : undefined
+  const why = running ? await holds(Object.fromEntries(Object.entries(filled).filter(([field]) => !later.includes(field as FieldName)))) : undefined
   if (why) return done(why)
   const all = running ? await placed(filled) : undefined
   if (running && (!all || typeof await itemsInForce() === 'string')) return []

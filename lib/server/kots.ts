@@ -115,6 +115,21 @@ export const inForce = async (values: Record<string, string>): Promise<string | 
   return version ? `version ${version.sequence} is ${version.status}` : 'it does not list its versions'
 }
 
+/** Since when these values hold, through the versions that came after; undefined while they do not, 'never told' where this KOTS does not say. */
+export const inForceSince = async (values: Record<string, string>): Promise<string | undefined> => {
+  if (await inForce(values) === undefined) return undefined
+  const version = await versionInForce()
+  let since = version?.deployedAt
+  // Whoever deployed since has done so a few times at most.
+  const before = (await kotsVersions() ?? []).filter(({ sequence, deployedAt }) => deployedAt && sequence < (version?.sequence ?? 0)).slice(0, 5)
+  for (const { sequence, deployedAt } of before) {
+    const items = await itemsAt(sequence)
+    if (typeof items === 'string' || Object.entries(values).some(([key, value]) => valueOf(items.find((item) => item.key === key)) !== value)) break
+    since = deployedAt
+  }
+  return since ?? 'never told'
+}
+
 /** Nothing is asked of a plugin that is not there, or does not answer. */
 const ask = async (...words: string[]): Promise<Outcome> =>
   await kotsCli() ? readTool(kots(...words)) : { code: 127, stdout: '', stderr: await kotsTrouble() ?? 'kubectl, or its KOTS plugin, is not installed' }

@@ -3,19 +3,22 @@
  * it, and the load balancers between them have to be on it. Installation guide 3.3.0, "Installing behind an HTTP Proxy".
  */
 import type { Done, Effect } from '../effect.ts'
-import { done } from '../effect.ts'
 import { addressOf } from './balancers.ts'
-import { deployedOtherwise, savedAs } from './config.ts'
-import { setAndDeploy } from './kots.ts'
+import { byHand, haveConfig, type Filled } from './config.ts'
 
 const INSIDE = ['output-processor', 'vm-service']
 
-/** The load balancers of output processor and VM service are in the list; known only after the first deploy. */
-export const haveBalancersUnproxied = async (given: string | undefined): Promise<Done | Effect[]> => {
+/** The list with the load balancers of output processor and VM service; undefined before the first deploy, when they have no address. */
+const listOf = async (given: string | undefined): Promise<Filled | undefined> => {
   const found = await Promise.all(INSIDE.map(addressOf))
-  if (found.some((address) => address === undefined)) return []
-  const noProxy = [...new Set([...given?.split(',') ?? [], ...found as string[]])].join(',')
-  if (!(await deployedOtherwise({ noProxy })).length) return done(`the list has ${found.join(' and ')}`)
-  const items = await savedAs({ noProxy })
-  return items ? [setAndDeploy(items)] : []
+  return found.includes(undefined) ? undefined : { noProxy: [...new Set([...given?.split(',') ?? [], ...found])].join(',') }
 }
+
+/** Both load balancers are in the list that is deployed. */
+export const haveBalancersUnproxied = async (given: string | undefined): Promise<Done | Effect[]> => {
+  const filled = await listOf(given)
+  return filled ? haveConfig({ filled }) : []
+}
+
+/** What a person does where KOTS cannot be told. */
+export const unproxiedByHand = async (given: string | undefined): Promise<string> => byHand(await listOf(given) ?? { noProxy: `${given ? `${given},` : ''}${INSIDE.map((name) => `the address of ${name}`).join(',')}` })

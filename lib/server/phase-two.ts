@@ -84,6 +84,12 @@ export const fieldsOf = (given: Given): Filled => {
   }
 }
 
+/** What nobody can change once it is deployed. */
+export const finalOf = (given: Given): Filled => {
+  const { domain, githubType, enterpriseDomain } = fieldsOf(given)
+  return { domain, githubType, ...(enterpriseDomain ? { enterpriseDomain } : {}) } as Filled
+}
+
 /** Which runbook writes the file of a field. */
 const WRITES: Partial<Record<keyof Filled, string>> = {
   tlsKey: 'tls-certificates.ts issue', tlsCertificate: 'tls-certificates.ts issue', signing: 'gen-keysets.ts make', encryption: 'gen-keysets.ts make',

@@ -8,14 +8,13 @@ import type { Check, Done, Effect, Step } from '../effect.ts'
 import { time } from './backups.ts'
 import { done, minutes, verifyStep } from '../effect.ts'
 import { addresses, BALANCERS, FRONT, hasAddress } from '../server/balancers.ts'
-import { isReady } from '../server/databases.ts'
 import { Unanswered } from '../fail.ts'
 import { adminConsole, kotsItems, setAndDeploy, valueOf } from '../server/kots.ts'
+import { clients, nomadServers, startAnew } from '../server/nomad.ts'
 import { request } from '../cluster/kubernetes.ts'
 import { leadsTo } from '../names.ts'
-import { collection, kubectl, list, read, ref, remove } from '../cluster/objects.ts'
+import { collection, kubectl, read, ref, remove } from '../cluster/objects.ts'
 import { line } from '../shell.ts'
-import { readTool } from '../tools.ts'
 
 const KEPT = ref('ConfigMap', 'circleci-runbooks-restore')
 
@@ -33,16 +32,6 @@ const changed = async (backup: string): Promise<[string, string, string | undefi
     return old && old !== now[name] ? [[name, old, now[name]]] : []
   })
 }
-
-/** Nomad clients that are connected, or undefined where Nomad does not tell. */
-const clients = async (): Promise<number | undefined> => {
-  const pod = (await nomadServers()).find(isReady)?.metadata?.name
-  if (!pod) return undefined
-  const { code, stdout } = await readTool(kubectl(['exec', pod, '--', 'nomad', 'node', 'status'], 'Pod'))
-  return code === 0 ? stdout.split('\n').filter((row) => /\sready\s*$/.test(row)).length : undefined
-}
-
-const nomadServers = () => list('Pod', { labelSelector: 'app=nomad-server' })
 
 /** Notes down the addresses as they are, before the restore takes them away. */
 export const keepAddresses = (backup: string, begun: () => Promise<boolean>) => async (): Promise<Done | Effect[]> => {
@@ -109,12 +98,6 @@ export const kotsHasAddresses = (after: After) => async (): Promise<Done | Effec
   return done(moved.length ? `handed over, for this KOTS cannot list its items: in the admin console (${adminConsole()}), Config, replace and deploy: ${moved.map(([, old, now]) => `${old} → ${now ?? 'the new one'}`).join('; ')}` : 'no address has changed')
 }
 
-/** Its controller makes a pod anew. The restore made this one, so that no plan could name it by its uid; the call does. */
-const startAnew = (pod: string, uid: string | undefined): Effect => {
-  const { subject: _madeMeanwhile, ...effect } = remove(ref('Pod', pod), uid)
-  return effect
-}
-
 /** Nomad's servers are started anew, so that they advertise the new address. */
 export const nomadAdvertises = (after: After) => {
   // Times are whole seconds: a pod that this run had started anew may be as old as the restore.
@@ -127,19 +110,9 @@ export const nomadAdvertises = (after: After) => {
     if (!pods.length) return []
     first ??= new Set(pods.flatMap(({ metadata }) => (time(String(metadata?.creationTimestamp)) <= since ? [metadata?.uid] : [])))
     const old = pods.filter(({ metadata }) => first?.has(metadata?.uid))
-    return old.length ? old.map(({ metadata }) => startAnew(metadata?.name ?? '', metadata?.uid)) : done(`${pods.length === 1 ? 'the Nomad server' : 'every Nomad server'} was started after the restore`)
+    return old.length ? old.map(startAnew) : done(`${pods.length === 1 ? 'the Nomad server' : 'every Nomad server'} was started after the restore`)
   }
 }
-
-export const nomadServersRun = async (): Promise<Check[]> => [{
-  say: 'every Nomad server is ready', within: minutes(10), prints: 'all ready',
-  command: { words: ['sh', '-c', `${line(kubectl(['wait', 'pods', '-l', 'app=nomad-server', '--for=condition=Ready', '--timeout=10s'], 'Pod'))} >/dev/null 2>&1 && echo all ready`] },
-  holds: async () => {
-    const pods = await nomadServers()
-    const ready = pods.filter(isReady).length
-    return (pods.length > 0 && ready === pods.length) || `${ready} of ${pods.length} ready`
-  },
-}]
 
 const domain = async (): Promise<string | undefined> => {
   const items = await kotsItems().catch(() => '')

@@ -4,6 +4,7 @@ import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { startAws } from './aws.ts'
 import { must } from './components.ts'
+import { makeZone } from './dns.ts'
 import { freePorts, processes, until } from './processes.ts'
 
 export interface Acme {
@@ -27,8 +28,7 @@ export const startAcme = async (folder: string): Promise<Acme> => {
   const tls = { ...process.env, NODE_EXTRA_CA_CERTS: join(folder, 'pebble.pem') }
   const asks = `fetch('https://127.0.0.1:${port}/dir').then((answer) => process.exit(answer.ok ? 0 : 1), () => process.exit(1))`
   await until('pebble', async () => { execFileSync(process.execPath, ['-e', asks], { env: tls, stdio: 'ignore' }); return true }, { within: 20_000 })
-  const zone = '<CreateHostedZoneRequest xmlns="https://route53.amazonaws.com/doc/2013-04-01/"><Name>example.com.</Name><CallerReference>test</CallerReference></CreateHostedZoneRequest>'
-  await fetch(`${aws.url}/2013-04-01/hostedzone`, { method: 'POST', body: zone, headers: { authorization: 'AWS4-HMAC-SHA256 Credential=testing/20221122/us-east-1/route53/aws4_request' } })
+  await makeZone(aws.url, 'example.com')
   const envOf = (profile: string) => {
     const config = join(folder, `config-${profile}`)
     mkdirSync(join(config, 'letsencrypt'), { recursive: true })

@@ -31,13 +31,20 @@ report() { # name, how to get it
   else printf '  %-24s missing: %s\n' "$1" "$2"; missing=1; fi
 }
 
-if ! find_component etcd >/dev/null && [[ $(id -u) == 0 ]] && command -v apt-get >/dev/null; then
-  echo 'etcd: installing the package etcd-server'
+# Component and Debian package.
+packages=()
+while read -r name package; do find_component "$name" >/dev/null || packages+=("$package"); done <<'END'
+etcd etcd-server
+dnsmasq dnsmasq-base
+dig bind9-dnsutils
+END
+if [[ ${#packages[@]} -gt 0 && $(id -u) == 0 ]] && command -v apt-get >/dev/null; then
+  echo "apt: installing ${packages[*]}"
   # A service of its own is not wanted: the tests start theirs.
   [[ -e /usr/sbin/policy-rc.d ]] || { printf '#!/bin/sh\nexit 101\n' >/usr/sbin/policy-rc.d && chmod 755 /usr/sbin/policy-rc.d && policy=made; }
-  apt-get install -y -qq etcd-server >"$cache/apt.log" 2>&1 ||
-    { apt-get update -qq >>"$cache/apt.log" 2>&1 && apt-get install -y -qq etcd-server >>"$cache/apt.log" 2>&1; } ||
-    { echo "etcd: apt-get failed:"; tail -n 5 "$cache/apt.log"; }
+  apt-get install -y -qq "${packages[@]}" >"$cache/apt.log" 2>&1 ||
+    { apt-get update -qq >>"$cache/apt.log" 2>&1 && apt-get install -y -qq "${packages[@]}" >>"$cache/apt.log" 2>&1; } ||
+    { echo "apt-get failed:"; tail -n 5 "$cache/apt.log"; }
   [[ ${policy:-} == made ]] && rm -f /usr/sbin/policy-rc.d
 fi
 
@@ -87,5 +94,7 @@ report gcloud 'https://cloud.google.com/sdk/docs/install'
 report minio "go install github.com/minio/minio@$MINIO"
 report mc "go install github.com/minio/mc@$MC"
 report curl 'apt-get install curl'
+report dnsmasq 'apt-get install dnsmasq-base'
+report dig 'apt-get install bind9-dnsutils'
 report openssl 'apt-get install openssl'
 exit $missing

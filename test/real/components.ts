@@ -22,9 +22,13 @@ const HOW = {
   minio: `${OURS} where there is Go`,
   mc: `${OURS} where there is Go`,
   curl: '`apt-get install curl`',
+  dnsmasq: `${OURS} as root, or \`apt-get install dnsmasq-base\``,
+  dig: `${OURS} as root, or \`apt-get install bind9-dnsutils\``,
   certbot: '`pip install certbot certbot-dns-route53 certbot-dns-google`, and put it on PATH',
   pebble: '`go install github.com/letsencrypt/pebble/v2/cmd/pebble@latest`, and put it on PATH',
+  terraform: 'see https://developer.hashicorp.com/terraform/install',
   openssl: '`apt-get install openssl`',
+  eksctl: 'see https://eksctl.io/installation, and put it on PATH',
 }
 
 export type ComponentName = keyof typeof HOW

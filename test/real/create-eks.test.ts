@@ -2,10 +2,10 @@
  * create-eks on a real AWS API server, with the real aws: EKS, CloudFormation, EC2, IAM and STS. Played are eksctl, the
  * addons, and the API server of the new cluster.
  */
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { delimiter, dirname, join } from 'node:path'
-import { afterAll, beforeAll, beforeEach, expect, onTestFinished, test } from 'vitest'
+import { afterAll, beforeAll, beforeEach, describe, expect, onTestFinished, test } from 'vitest'
 import { awsIn } from '../../lib/cloud/aws.ts'
 import { startAws, type AwsServer } from './aws.ts'
 import { lacking, must, needs, type ComponentName } from './components.ts'
@@ -16,6 +16,12 @@ const BUNDLE = new URL('../../dist/create-eks.mjs', import.meta.url).pathname
 const NEEDED: ComponentName[] = ['moto_server', 'aws', 'kubectl', 'curl']
 const missing = lacking(...NEEDED)
 const NAME = 'circleci-server'
+/** Lines that are only told. */
+const REMEDIES = [
+  'delete cluster --name circleci-server --wait --force --region us-east-1', 'delete nodegroup --cluster circleci-server --name server --wait --region us-east-1',
+  'delete addon --cluster circleci-server --name aws-ebs-csi-driver --region us-east-1', 'scale nodegroup --cluster circleci-server --name server --nodes 4 --nodes-max 4 --region us-east-1',
+  'utils write-kubeconfig --cluster circleci-server --kubeconfig file --region us-east-1', 'create addon --cluster circleci-server --name aws-ebs-csi-driver --service-account-role-arn arn:aws:iam::123456789012:role/made --timeout 20m --region us-east-1',
+]
 
 let aws: AwsServer
 let eks: EksServer
@@ -38,15 +44,16 @@ beforeEach(async () => {
 const run = (flags: string[] = [], env: Record<string, string> = {}): Promise<Ended> =>
   start(here, [process.execPath, BUNDLE, '--region', 'us-east-1', ...flags], { env: { ...aws.env, AWS_ENDPOINT_URL: eks.url, ...env } }).ended
 const ask = <T>(service: 'eks' | 'iam', command: string, input: object = {}) => awsIn('us-east-1').read<T>(service, command, input)
-const lines = (): string[] => readFileSync(join(here.env['HOME'] as string, 'eksctl.log'), 'utf8').trim().split('\n').filter((line) => !/^version|--dry-run/.test(line))
+const at = (name: string) => join(here.env['HOME'] as string, name)
+const lines = (): string[] => readFileSync(at('eksctl.log'), 'utf8').trim().split('\n').filter((line) => !/^version|--dry-run/.test(line))
 
-const expectMade = async (version = '1.23') => {
+const expectMade = async (version = '1.23', kubeconfig = '.kube/config') => {
   expect((await ask<{ cluster: object }>('eks', 'DescribeCluster', { name: NAME }))?.cluster).toMatchObject({ status: 'ACTIVE', version })
   expect((await ask<{ nodegroup: object }>('eks', 'DescribeNodegroup', { clusterName: NAME, nodegroupName: 'server' }))?.nodegroup).toMatchObject({ instanceTypes: ['m5.xlarge'], scalingConfig: { desiredSize: 4 } })
   expect((await ask<{ OpenIDConnectProviderList: object[] }>('iam', 'ListOpenIDConnectProviders'))?.OpenIDConnectProviderList).toHaveLength(1)
   expect(eks.addons.toSorted()).toEqual(['aws-ebs-csi-driver', 'coredns', 'kube-proxy', 'vpc-cni'])
   expect(eks.isDefault()).toBe(true)
-  expect(readFileSync(join(here.env['HOME'] as string, '.kube', 'config'), 'utf8')).toContain(eks.url)
+  expect(readFileSync(at(kubeconfig), 'utf8')).toContain(eks.url)
 }
 
 test('looking changes nothing; a run makes it; the same line again has nothing to do', async () => {
@@ -67,10 +74,11 @@ test('looking changes nothing; a run makes it; the same line again has nothing t
   expect(eks.changes).toHaveLength(1)
 })
 
-test('eksctl died when the control plane was there: the run goes on, and makes what eksctl did not come to', async () => {
-  const { code, all } = await run([], { EKSCTL_DIES: '1' })
+test('eksctl died when the control plane was there: the run goes on, and makes what eksctl did not come to; the kubeconfig is the one of the env file', async () => {
+  writeFileSync(at('prod.env'), `KUBECONFIG=${at('prod.kubeconfig')}\n`)
+  const { code, all } = await run([], { EKSCTL_DIES: '1', ENV_FILE: at('prod.env') })
   expect(code, all).toBe(0)
-  await expectMade()
+  await expectMade('1.23', 'prod.kubeconfig')
   expect(lines().filter((line) => line.startsWith('create cluster'))).toHaveLength(1)
   expect(lines().filter((line) => line.startsWith('create addon'))).toHaveLength(4)
 })
@@ -84,6 +92,24 @@ test('the script of --shell leaves what the run leaves', async () => {
   expect(after.code, after.all).toBe(0)
   expect(after.stderr).toContain('Nothing to do')
   await expectMade('1.31')
+})
+
+describe('the real eksctl', () => {
+  beforeEach(needs('eksctl'))
+
+  test('takes each line, and its dry run is what the plan shows', async () => {
+    await run()
+    // With --help a line is read to its end, and nothing is done.
+    for (const line of [...lines(), ...REMEDIES]) {
+      const { code, all } = await startBash(here, `${must('eksctl')} ${line} --help`, { env: aws.env }).ended
+      expect(code, `${line}\n${all}`).toBe(0)
+    }
+    await aws.reset()
+    const endpoints = Object.fromEntries(['STS', 'CLOUDFORMATION', 'ELB', 'ELBV2', 'IAM', 'EC2', 'EKS', 'CLOUDTRAIL'].map((service) => [`AWS_${service}_ENDPOINT`, eks.url]))
+    const { code, all } = await run(['--dry-run', '--name', 'another'], { ...endpoints, PATH: [dirname(must('eksctl')), here.env['PATH']].join(delimiter) })
+    expect(code, all).toBe(0)
+    for (const row of ['vpc.nat.gateway  – → Single', 'vpc.cidr  – → 192.168.0.0/16', 'desiredCapacity  – → 4', 'volumeSize  – → 80']) expect(all).toContain(row)
+  })
 })
 
 test('a cluster of that name that eksctl did not make is left alone', async () => {

@@ -9,9 +9,10 @@ import { installation, NAMESPACE, STARTS, used } from '../../lib/rehearsal/insta
 import type { Cluster } from './cluster.ts'
 import { CONTEXT } from './cluster.ts'
 import { cacheFolders, must } from './components.ts'
+import { hasAccount } from './kots-made.ts'
 import type { KotsServer } from './kots-server.ts'
 import { kotsServer } from './kots-server.ts'
-import { NAMESPACES } from './kwok.ts'
+import { NAMESPACES, NEW_NAMESPACES } from './kwok.ts'
 import { until } from './processes.ts'
 import type { Answer, KubeObject, RequestOptions } from './request.ts'
 import { collection, good } from './request.ts'
@@ -49,37 +50,50 @@ export const freshInstallation = async (cluster: Cluster, { backup = true } = {}
   if (!storageClass) throw new Error('the installation has no StorageClass')
   await post(storageClass)
   await Promise.all(of('PersistentVolume').map(post))
-  // A pod needs the default service account with its token, and a controller that misses it waits longer each time.
-  await until('the default service account', async () => {
-    const { status, body } = await request('GET', `/api/v1/namespaces/${namespace}/serviceaccounts/default`)
-    return status === 200 && (body.secrets?.length > 0 || minorOf(cluster.version) >= 24)
-  })
+  await hasAccount(cluster, namespace)
   const objects = of(...LOADED)
   // The claims first, or the controller of their set makes them without a class.
   await Promise.all(of('PersistentVolumeClaim').map(post))
   await Promise.all(objects.map(post))
   if (backup) await Promise.all(of('Backup').map(post))
 
-  const folder = join(cluster.folder, namespace)
-  mkdirSync(folder)
-  const kots = await kotsServer(cluster, namespace, folder, here)
   await until(`the pods of ${namespace}`, () => ready(cluster, namespace, objects))
   await mountAll(cluster, namespace, used)
-  const standIns = { resizer: resizer(cluster, namespace), kots }
+  return { ...await around(cluster, namespace, storageClass.metadata.name), objects }
+}
 
+let made = 0
+/**
+ * A cluster in which nothing is installed: a namespace that is free until the test makes it, a class of volumes, and the
+ * volumes that its provisioner will have made. KOTS is its plugin, and nothing else.
+ */
+export const bareInstallation = async (cluster: Cluster): Promise<Installation> => {
+  const namespace = NEW_NAMESPACES[made++]
+  if (!namespace) throw new Error(`All ${NEW_NAMESPACES.length} new namespaces are used: raise their number in kwok.ts`)
+  const here = mover(namespace)
+  const objects = installation().filter(({ kind }) => kind === 'StorageClass' || kind === 'PersistentVolume').map(here)
+  for (const { kind, spec } of objects) if (kind === 'PersistentVolume') delete spec.storageClassName
+  await Promise.all(objects.map((object) => good(cluster.request('POST', collection(object), { body: object }))))
+  return { ...await around(cluster, namespace, `${namespace}-gp2`, false), objects }
+}
+
+/** The stand-ins of a namespace, and what a test has in hand of it. */
+const around = async (cluster: Cluster, namespace: string, storageClass: string, installed = true): Promise<Omit<Installation, 'objects'>> => {
+  const folder = join(cluster.folder, namespace)
+  mkdirSync(folder)
+  const standIns = { kots: await kotsServer(cluster, namespace, folder, mover(namespace), installed), resizer: resizer(cluster, namespace) }
   const send = (method: string, path: string, options?: RequestOptions) =>
-    request(method, path.startsWith('/') ? path : below(namespace, path), options)
+    cluster.request(method, path.startsWith('/') ? path : below(namespace, path), options)
   return {
     namespace,
-    storageClass: storageClass.metadata.name,
+    storageClass,
     context: CONTEXT,
     kubeconfig: cluster.kubeconfig,
-    env: environment(cluster, folder, kots.bin),
+    env: environment(cluster, folder, standIns.kots.bin),
     standIns,
-    objects,
     send,
     get: (path, query = {}) => good(send('GET', path, { query })),
-    stop: async () => void (await Promise.all([standIns.resizer.stop(), kots.stop()])),
+    stop: async () => void (await Promise.all([standIns.resizer.stop(), standIns.kots.stop()])),
   }
 }
 
@@ -101,8 +115,6 @@ const claimNamespace = async (cluster: Cluster): Promise<string> => {
   throw new Error(`All ${NAMESPACES.length} namespaces are used: raise their number in kwok.ts`)
 }
 
-const minorOf = (version: string): number => Number(/^v1\.(\d+)/.exec(version)?.[1])
-
 /** Takes an object of the rehearsal to the namespace of a test. What is cluster-wide gets its name as a prefix. */
 const mover =
   (namespace: string) =>
@@ -112,6 +124,7 @@ const mover =
     const { kind, metadata, spec } = object
     const own = (name: string) => `${namespace}-${name}`
     if (metadata.namespace === NAMESPACE) metadata.namespace = namespace
+    if (kind === 'Namespace') metadata.name = namespace
     // Two default classes would be refused; claims are loaded with the class that they would have got.
     if (kind === 'StorageClass') delete metadata.annotations
     if (kind === 'StorageClass' || kind === 'PersistentVolume' || kind === 'Backup') metadata.name = own(metadata.name)

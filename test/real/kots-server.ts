@@ -10,18 +10,20 @@ import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { pause } from '../../lib/clock.ts'
 import { nomadNodes } from '../../lib/rehearsal/backups.ts'
+import { install } from '../../lib/rehearsal/bare.ts'
 import { exec } from '../../lib/rehearsal/console.ts'
-import { installation, NAMESPACE } from '../../lib/rehearsal/installation.ts'
+import { NAMESPACE } from '../../lib/rehearsal/installation.ts'
 import type { Kots, Version } from '../../lib/rehearsal/kots.ts'
 import { kotsState, rendered } from '../../lib/rehearsal/kots.ts'
 import type { Output } from '../../lib/rehearsal/tool.ts'
 import { runTool } from '../../lib/rehearsal/tools.ts'
-import { keyOf, type World } from '../../lib/rehearsal/world.ts'
+import type { World } from '../../lib/rehearsal/world.ts'
+import { keyOf } from '../../lib/rehearsal/world.ts'
 import type { Cluster } from './cluster.ts'
 import { CONTEXT } from './cluster.ts'
+import { apply, deployAll, makeAll } from './kots-made.ts'
 import { consoleFile } from './kwok.ts'
 import type { KubeObject } from './request.ts'
-import { collection, good } from './request.ts'
 
 export interface KotsServer {
   /** What KOTS knows: config items, and versions with their values, newest first. */
@@ -32,6 +34,10 @@ export interface KotsServer {
   delay: number
   /** How a deploy ends: never means that it stays `deploying`. */
   deploys: 'well' | 'badly' | 'never'
+  /** Milliseconds that it takes to start and to take the licence, and to have a load balancer after the first deploy. */
+  starts: number
+  /** How many have logged in. */
+  users: number
   /** Plays Velero, for what KOTS has it do; without it there are no backups. */
   velero: { play<T>(work: (world: World) => T): Promise<T> } | undefined
   /** Why the last deploy failed. */
@@ -48,6 +54,13 @@ export interface KotsServer {
 const plugin = (url: string, slow: string): string => `#!${process.execPath}
 const { request } = require('node:http')
 const { existsSync, readFileSync } = require('node:fs')
+const { KOTS_SHARED_PASSWORD: password } = process.env
+// As the plugin itself does: /dev/stdin is a file that is opened.
+const fileOf = (flag) => {
+  const at = process.argv.indexOf(flag)
+  try { return at < 0 ? '' : readFileSync(process.argv[at + 1], 'utf8') } catch (error) { console.error('Error: ' + error.message); process.exit(1) }
+}
+const sees = { argv: process.argv.slice(2), stdin: fileOf('--config-file'), licensed: fileOf('--license-file') !== '', env: password ? { KOTS_SHARED_PASSWORD: password } : {} }
 const send = () => {
   const sent = request(${JSON.stringify(url)}, { method: 'POST' }, (response) => {
     let text = ''
@@ -63,21 +76,12 @@ const send = () => {
     console.error('Error: failed to reach the admin console: ' + error.message)
     process.exitCode = 1
   })
-  const stdin = process.argv.includes('/dev/stdin') ? readFileSync(0, 'utf8') : ''
-  sent.end(JSON.stringify({ argv: process.argv.slice(2), stdin }))
+  sent.end(JSON.stringify(sees))
 }
 const slow = ${JSON.stringify(slow)}
-if (['set', 'backup', 'restore'].includes(process.argv[2]) && existsSync(slow)) setTimeout(send, Number(readFileSync(slow, 'utf8')))
+if (['install', 'set', 'backup', 'restore'].includes(process.argv[2]) && existsSync(slow)) setTimeout(send, Number(readFileSync(slow, 'utf8')))
 else send()
 `
-
-/** As kubectl apply: creates what is missing; what is there is patched, and the API server refuses what it must. */
-const apply = async (cluster: Cluster, object: KubeObject): Promise<void> => {
-  const path = `${collection(object)}/${object.metadata.name}`
-  const live = await cluster.request('GET', path)
-  if (live.status === 404) await good(cluster.request('POST', collection(object), { body: object }))
-  else await good(cluster.request('PATCH', path, { body: { metadata: object.metadata, spec: object.spec } }))
-}
 
 /** The words of a test's installation as those that the rehearsal plays. */
 const asRehearsed = (argv: string[], namespace: string): string[] =>
@@ -88,16 +92,27 @@ const asRehearsed = (argv: string[], namespace: string): string[] =>
     return word.startsWith('-') ? `${flag}=${ours}` : ours
   })
 
-/** `here` moves an object of the rehearsal's installation to the namespace of the test. */
+/** What the plugin sees where it was started. */
+interface Seen { argv: string[]; stdin: string; licensed: boolean; env: Record<string, string> }
+
+/** `here` moves an object of the rehearsal's installation to the namespace of the test; what is not `installed` waits for its install. */
 export const kotsServer = async (
   cluster: Cluster,
   namespace: string,
   folder: string,
   here: (object: KubeObject) => KubeObject,
+  installed = true,
 ): Promise<KotsServer> => {
   const over = new AbortController()
   const under = new Set<Promise<void>>()
   const state = kotsState(Date.now())
+  if (!installed) Object.assign(state, { state: 'absent', versions: [] })
+  /** Of a world, the tools know KOTS, the time, and what they make; what is due is done here, for real. */
+  const world = (more: object = {}) => ({ kots: state, time: Date.now(), pace: 1, rules: {}, due: [], objects: {}, born: {}, revision: 0, ...more }) as unknown as World
+  const background = (what: () => Promise<void>): void => {
+    const work = what().finally(() => under.delete(work))
+    under.add(work)
+  }
 
   const deploy = async (version: Version): Promise<void> => {
     await pause(self.delay, over.signal)
@@ -105,6 +120,7 @@ export const kotsServer = async (
     try {
       if (self.deploys === 'badly') throw new Error('error validating data: the deploy was to fail')
       for (const object of rendered(version)) await apply(cluster, here(object))
+      if (!installed) await first()
       version.status = 'deployed'
     } catch (error) {
       self.error = (error as Error).message
@@ -112,34 +128,49 @@ export const kotsServer = async (
     }
   }
 
-  const answer = async (argv: string[], stdin: string): Promise<Output> => {
-    const call = { tool: 'kubectl', argv: asRehearsed(['kots', ...argv], namespace), stdin }
-    if (self.velero && /^(backup|restore)$/.test(argv[0] ?? '')) return self.velero.play((world) => runTool(world, call))
-    // Of a world, the tools know only KOTS, the time, and what is due; what is due is done here, for real.
-    const world = { kots: state, time: Date.now(), rules: {}, due: [] } as unknown as World
-    const output = runTool(world, call)
-    for (const { sequence } of world.due) {
+  /** The first deploy makes all of it, and the cloud takes its time. */
+  const first = async (): Promise<void> => {
+    const { give } = await deployAll(cluster, world(), here)
+    background(() => pause(self.starts, over.signal).then(give))
+  }
+
+  const startConsole = async (): Promise<void> => {
+    await pause(self.starts, over.signal)
+    if (over.signal.aborted || state.state === 'ready') return
+    const played = world()
+    install(played, 'console')
+    Object.assign(state, played.kots)
+  }
+
+  const answer = async ({ argv, ...seen }: Seen): Promise<Output> => {
+    const call = { tool: 'kubectl', argv: asRehearsed(['kots', ...argv], namespace), ...seen }
+    if (self.velero && /^(backup|restore)$/.test(argv[0] ?? '')) return self.velero.play((one) => runTool(one, call))
+    const played = world({ licensed: seen.licensed })
+    const output = runTool(played, call)
+    await makeAll(cluster, played, here)
+    for (const { do: what, sequence } of played.due) {
       const version = state.versions.find((one) => one.sequence === sequence)
-      if (!version) continue
-      const work = deploy(version).finally(() => under.delete(work))
-      under.add(work)
+      if (version) background(() => deploy(version))
+      if (what === 'install') background(startConsole)
     }
     return output
   }
 
-  /** Of a world, the admin console knows KOTS and its own key, where nobody plays Velero. */
-  const console = {
-    kots: state, rules: {}, objects: Object.fromEntries(installation().filter(({ metadata }) => metadata.name === 'kotsadm-authstring').map((one) => [keyOf('secrets', one.metadata.name, NAMESPACE), one])),
-  } as unknown as World
-
   /** What runs in a pod: the request of curl to the admin console, and Nomad's own command. */
   const inPod = async ({ method, url: path, headers }: IncomingMessage, body: string): Promise<{ status: number; text: string }> => {
-    if (!self.velero && !path?.startsWith('/api/v1/app/')) return { status: 503, text: '' }
-    const play = self.velero?.play ?? (async <T>(work: (world: World) => T) => work(console))
+    if (path === '/mongo/users') return { status: 200, text: `users ${self.users}\n` }
     if (path === '/nomad/node/status') return { status: 200, text: await play(nomadNodes) }
     const argv = ['-X', method ?? 'GET', ...(body ? ['-d', body] : []), `http://localhost:3000${path}`]
-    const { stdout } = await play((world) => exec(world, ['--', 'curl', ...argv], `header = "Authorization: ${headers.authorization}"`))
+    const { stdout } = await play((one) => exec(one, ['--', 'curl', ...argv], `header = "Authorization: ${headers.authorization}"`))
     return { status: Number(stdout.slice(-3)), text: stdout.slice(0, -4) }
+  }
+
+  /** On what Velero has, or on what the console itself knows: its key. */
+  const play = async <T>(work: (one: World) => T): Promise<T> => {
+    if (self.velero) return self.velero.play(work)
+    const key = 'kotsadm-authstring'
+    const { body } = await cluster.request('GET', `/api/v1/namespaces/${namespace}/secrets/${key}`)
+    return work(world({ objects: { [keyOf('secrets', key, NAMESPACE)]: body } }))
   }
 
   const server = createServer((request, response) => {
@@ -149,9 +180,9 @@ export const kotsServer = async (
         const { status, text: said } = await inPod(request, text)
         return void response.writeHead(status).end(said)
       }
-      const { argv, stdin } = JSON.parse(text) as { argv: string[]; stdin: string }
-      self.calls.push(argv)
-      response.end(JSON.stringify(await answer(argv, stdin)))
+      const seen = JSON.parse(text) as Seen
+      self.calls.push(seen.argv)
+      response.end(JSON.stringify(await answer(seen)))
     }
     request.on('data', (part) => (text += part))
     request.on('end', () => void respond().catch((error: unknown) => response.writeHead(500).end(JSON.stringify({ code: 1, stdout: '', stderr: `Error: ${String(error)}\n` }))))
@@ -172,6 +203,8 @@ export const kotsServer = async (
     state,
     calls: [],
     delay: 300,
+    starts: 2000,
+    users: 0,
     deploys: 'well',
     velero: undefined,
     error: undefined,

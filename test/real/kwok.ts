@@ -11,6 +11,8 @@ export const NODE = 'node-1'
 
 /** The namespaces that tests may use: KWOK learns of them when it starts. */
 export const NAMESPACES = Array.from({ length: 200 }, (_, index) => `circleci-${index + 1}`)
+/** Those that a test makes itself; until then nobody has them. */
+export const NEW_NAMESPACES = Array.from({ length: 20 }, (_, index) => `circleci-new-${index + 1}`)
 const PODS = ['mongodb', 'postgresql', 'vault', 'redis', 'rabbitmq'].flatMap((set) => [0, 1, 2].map((ordinal) => `${set}-${ordinal}`))
 
 /** One file system as `df -Pk` sees it; sizes in KiB. */
@@ -61,7 +63,7 @@ for (const row of rows) {
 }
 `
 
-/** In a container, too: the real curl, whose admin console is the stand-in of this namespace, and Nomad's own command. */
+/** In a container, too: the real curl, whose admin console is the stand-in of this namespace, and the commands of Nomad and MongoDB. */
 const console = '$(cat "$CONSOLES/$NAMESPACE")'
 const curl = (): string => `#!/usr/bin/env bash
 url=${console}
@@ -72,6 +74,10 @@ exec ${find('curl') ?? 'curl'} "\${@/#http:\\/\\/localhost:3000/$url}" <<<"\${op
 const NOMAD = `#!/usr/bin/env bash
 [[ "$*" == "node status" ]] || { echo "the stand-in knows only node status, not $*" >&2; exit 1; }
 exec curl -sS "${console}/nomad/node/status"
+`
+const MONGO = `#!/usr/bin/env bash
+[[ "$(cat)" == *circle_ghe*users.count* ]] || { echo "the stand-in knows only the number of users" >&2; exit 1; }
+exec curl -sS "${console}/mongo/users"
 `
 
 /** Where the stand-in for KOTS of a namespace listens. */
@@ -132,7 +138,7 @@ export const configureKwok = (folder: string): Record<string, string> => {
   mkdirSync(bin)
   mkdirSync(disks)
   mkdirSync(join(folder, 'consoles'))
-  for (const [name, text] of [['df', DF], ['curl', curl()], ['nomad', NOMAD]] as const) {
+  for (const [name, text] of [['df', DF], ['curl', curl()], ['nomad', NOMAD], ['mongo', MONGO]] as const) {
     writeFileSync(join(bin, name), text)
     chmodSync(join(bin, name), 0o755)
   }
@@ -154,7 +160,7 @@ export const configureKwok = (folder: string): Record<string, string> => {
       ]),
     ),
   )
-  const ofNamespaces = NAMESPACES.map((namespace) =>
+  const ofNamespaces = [...NAMESPACES, ...NEW_NAMESPACES].map((namespace) =>
     exec(namespace, { matchNamespaces: [namespace] }, [{ name: 'NAMESPACE', value: namespace }, { name: 'POD', value: 'any' }]))
   rules.push(...ofPods, ...ofNamespaces, exec('any', undefined, [{ name: 'POD', value: 'any' }]))
   rules.push({

@@ -8,12 +8,14 @@ import { connect } from './cluster.ts'
 import type { ComponentName } from './components.ts'
 import { CLUSTER, needs } from './components.ts'
 import type { Installation } from './installation.ts'
-import { freshInstallation } from './installation.ts'
+import { bareInstallation, freshInstallation } from './installation.ts'
 
 export interface OnCluster {
   cluster(): Cluster
   /** An installation for this test alone; its stand-ins end with the test. */
   fresh(options?: { backup?: boolean }): Promise<Installation>
+  /** A cluster in which nothing is installed yet. */
+  bare(): Promise<Installation>
   /** One installation for all tests of the file that leave it as it is. */
   shared(): Promise<Installation>
 }
@@ -33,6 +35,11 @@ export const onCluster = (...more: ComponentName[]): OnCluster => {
     shared: () => (one ??= freshInstallation(cluster())),
     async fresh(options) {
       const made = await freshInstallation(cluster(), options)
+      onTestFinished(made.stop)
+      return made
+    },
+    async bare() {
+      const made = await bareInstallation(cluster())
       onTestFinished(made.stop)
       return made
     },

@@ -70,7 +70,7 @@ export const versions = async (cluster: Cluster, here: Installation): Promise<Re
   }, { every: 0 })
 }
 
-const VOLATILE = /^(resourceVersion|managedFields|podIPs?|clusterIPs?|.*Time|.*Timestamp|startedAt|createdOn|deployedAt|expiration)$/
+const VOLATILE = /^(resourceVersion|nodePort|managedFields|podIPs?|clusterIPs?|.*Time|.*Timestamp|startedAt|createdOn|deployedAt|expiration)$/
 
 /** Without what differs between two installations that are alike: names by namespace, uids, times, addresses. */
 export const normal = (value: unknown, namespace: string, uids: Map<string, string> = new Map()): any => {

@@ -2,6 +2,7 @@
 import { describe, expect, test } from 'vitest'
 import { sizeSays } from '../../lib/cluster/sizing.ts'
 import { clusterIs } from '../../lib/rehearsal/clusters.ts'
+import { eksOf } from '../../lib/rehearsal/eks.ts'
 import type { World } from '../../lib/rehearsal/index.ts'
 import { stage } from './harness.ts'
 
@@ -43,7 +44,7 @@ describe('create-eks', () => {
     const { code, said, stderr } = await run('--dry-run')
     expect(code, stderr).toBe(0)
     for (const row of ['vpc.cidr – → 192.168.0.0/16', 'metadata.version – → 1.23', 'instanceType – → m5.xlarge', 'desiredCapacity – → 4']) expect(said).toContain(row)
-    expect(said).toContain('eksctl create cluster --name circleci-server --version 1.23 --without-nodegroup --write-kubeconfig=false --tags managed-by=circleci-server-runbooks --timeout 40m --region us-east-1')
+    expect(said).toContain('eksctl create cluster --name circleci-server --version 1.23 --without-nodegroup --write-kubeconfig=false --enable-auto-mode=false --tags managed-by=circleci-server-runbooks --timeout 40m --region us-east-1')
     expect(said).toContain('eksctl utils write-kubeconfig --cluster circleci-server --region us-east-1')
     expect(said).not.toContain('us-east-1b')
   })
@@ -97,12 +98,12 @@ describe('create-eks', () => {
     ['new-kubernetes', [], 'EKS offers no Kubernetes that server 3.4.0 supports: it offers 1.31, 1.32, 1.33, 1.34; the server supports 1.16 to 1.23'],
     ['new-kubernetes', ['--ignore-preflight', 'kubernetes-version'], 'EKS offers no Kubernetes'],
     ['new-kubernetes', ['--kubernetes-version', '1.29'], 'EKS does not offer Kubernetes 1.29: it offers 1.31, 1.32, 1.33, 1.34'],
-    ['all-well', ['--server-version', '3.2.1'], 'the server supports 1.20 and older'],
+    ['all-well', ['--server-version', '3.2.1'], 'the server supports up to 1.20'],
     ['all-well', ['--nodes', '2'], '2 nodes, 8 cores, 32 GB, 10 Gbps: too small; fewer than 500 daily users want 3 nodes'],
     ['all-well', ['--node-type', 'm5.xlrage'], 'EC2 does not know m5.xlrage in us-east-1'],
     ['invalid-credentials', [], 'AWS does not accept the credentials (InvalidClientTokenId'],
     ['no-eks-rights', [], 'you may not make a cluster: user/operator lacks eks:CreateCluster, iam:CreateRole'],
-    ['no-eksctl', [], 'the command eksctl is not installed'],
+    ['no-eksctl', [], 'eksctl 0.171.0 or newer is not installed'],
   ])('%s %j: nothing is changed', async (scenario, flags, text) => {
     const { run, untouched } = eks(scenario)
     const { code, said } = await run(...flags, '--yes')
@@ -118,6 +119,9 @@ describe('create-eks', () => {
     expect(code, stderr).toBe(0)
     expect(said).toContain('server 3.4.0 supports Kubernetes 1.16 to 1.23, and 1.31 was named')
     expect(world.world().eks?.clusters[NAME]?.version).toBe('1.31')
+    const again = await run()
+    expect(again.said).toContain('server 3.4.0 supports Kubernetes 1.16 to 1.23, and the cluster has 1.31')
+    expect(again.said).toContain('Nothing to do')
   })
 
   test('an older release gets an older Kubernetes, and bigger nodes are said to be enough for more', async () => {
@@ -126,6 +130,18 @@ describe('create-eks', () => {
     expect(code).toBe(0)
     expect(said).toContain('--version 1.21 ')
     expect(said).toContain('3 nodes, 96 cores, 384 GB, 10 Gbps: enough for 500 daily users and more')
+  })
+
+  test.each([['1.23', 'gp2 is the default'], ['1.31', 'gp2 is the default 1 change']])('where there is nothing yet, Kubernetes %s: its nodes, and its class as EKS brings it', async (version, said) => {
+    const { world, run } = eks('all-well', (empty) => {
+      eksOf(empty).offered = ['1.23', '1.31']
+      for (const key of Object.keys(empty.objects)) if (/^(nodes|storageclasses)\//.test(key)) delete empty.objects[key]
+    })
+    const ended = await run('--kubernetes-version', version)
+    expect(ended.code, ended.stderr).toBe(0)
+    expect(ended.said).toContain(`storage-class ${said}`)
+    expect(ended.said).toContain('ready 4 nodes, 16 cores, 65 GB: enough for fewer than 500 daily users')
+    expect(defaults(world.world())).toEqual(['gp2'])
   })
 
   test('no-default-class: gp2 becomes the default', async () => {

@@ -87,6 +87,13 @@ export const undisturbed = async (one: Case): Promise<Undisturbed> => {
   return { reads: named('read'), writes: named('write'), files: named('file'), changes: named('write', 'file'), essence: world.essence() }
 }
 
+/** The same of each, two at a time. */
+export const allUndisturbed = async (cases: Case[]): Promise<(Case & Undisturbed)[]> => {
+  const runs: (Case & Undisturbed)[] = []
+  for (let at = 0; at < cases.length; at += 2) runs.push(...await Promise.all(cases.slice(at, at + 2).map(async (one) => ({ ...one, ...await undisturbed(one) }))))
+  return runs
+}
+
 /** All files below a folder, as paths relative to it. */
 export const filesBelow = (folder: string, prefix = ''): string[] =>
   !existsSync(folder) ? [] : readdirSync(folder, { withFileTypes: true }).flatMap((entry) =>
@@ -94,7 +101,7 @@ export const filesBelow = (folder: string, prefix = ''): string[] =>
 
 /** What may lie in a state folder after a run: journals, and the rehearsal's own. */
 export const leftovers = (state: string): string[] =>
-  filesBelow(join(state, 'circleci-runbooks')).filter((path) => !/\.ndjson$|^rehearsal\.json(\.kubeconfig)?$|^bin\/|^rehearsal\.files\/([^.]*(\.pem)?|license\.yaml)$/.test(path))
+  filesBelow(join(state, 'circleci-runbooks')).filter((path) => !/\.ndjson$|^rehearsal\.json(\.kubeconfig)?$|^bin\/|^rehearsal\.files\/([^.]*(\.pem)?|license\.yaml|main\.tf)$|^terraform\.log$/.test(path))
 
 /** Text of every journal. */
 export const journals = (state: string): string =>

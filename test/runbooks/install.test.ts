@@ -55,6 +55,12 @@ describe('status', () => {
     expect((await stateIn(world)).of('object-storage-aws')).toMatchObject({ is: 'unknown', why: expect.stringContaining('AWS_REGION') })
   })
 
+  test('a cluster of your own and a certificate of your own are no parts', async () => {
+    const world = begun()
+    writeFileSync(join(world.state, '.env'), `${VALUES}CIRCLECI_CONTEXT=prod-ci\nTLS_CERTIFICATE=mine.pem\nTLS_KEY=mine.key\n`)
+    expect((await stateIn(world)).parts.map(({ name }) => name)).toEqual(['object-storage-aws', 'gen-keysets make', 'github-oauth-app', 'install-server'])
+  })
+
   test('on the screen, with the lines to type', async () => {
     const world = begun()
     writeFileSync(join(world.state, 'prod.env'), VALUES)

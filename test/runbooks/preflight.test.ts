@@ -128,12 +128,17 @@ describe('software', () => {
 
 describe('cluster', () => {
   test('too small for that many users', async () => {
-    const { code, named } = await look(['--cloud', 'aws', '--users', '800'])
+    const { code, named } = await look(['--cloud', 'aws', '--context', 'rehearsal', '--users', '800'])
     expect([code, named('size')[0]]).toEqual([1, expect.objectContaining({ is: 'bad', say: '3 nodes, 12 cores, 49 GB: too small for 500 daily users and more (12 of 48 cores, 49 of 240 GB of memory)' })])
   })
 
+  test('where one is to be made, the current context may lead to any: a warning', async () => {
+    const { code, named } = await look(['--cloud', 'aws', '--users', '800'])
+    expect([code, named('size')[0]?.is]).toEqual([0, 'warning'])
+  })
+
   test('a node that is not ready does not count', async () => {
-    const { named } = await look(['--cloud', 'aws'], { change: ({ objects }) => {
+    const { named } = await look(['--cloud', 'aws', '--context', 'rehearsal'], { change: ({ objects }) => {
       const [first, second] = Object.values(objects).filter(({ kind }) => kind === 'Node')
       Object.assign(first ?? {}, { status: { ...first?.['status'], conditions: [{ type: 'Ready', status: 'Unknown' }] } })
       Object.assign(second ?? {}, { spec: { ...second?.['spec'], unschedulable: true } })
@@ -147,7 +152,7 @@ describe('cluster', () => {
   })
 
   test('pods that you may not delete; and no cluster admin', async () => {
-    const denied = (verb: string, resource: string, group: string) => look(['--cloud', 'aws'], { change: ({ rules }) => { rules.denied = [{ verb, group, resource }] } })
+    const denied = (verb: string, resource: string, group: string) => look(['--cloud', 'aws', '--context', 'rehearsal'], { change: ({ rules }) => { rules.denied = [{ verb, group, resource }] } })
     expect((await denied('delete', 'pods', '')).named('permissions')[0]).toMatchObject({ is: 'bad', say: 'you may not: delete pods' })
     expect((await denied('*', '*', '*')).named('permissions')[0]).toMatchObject({ is: 'warning' })
   })
@@ -157,13 +162,20 @@ describe('cluster', () => {
     ['two are', { gp2: 'true', gp3: 'true' }, 'gp2 and gp3 are default storage classes', 'patch storageclass gp3'],
     ['there is none', {}, 'there is no storage class', 'aws-ebs-csi-driver'],
   ])('storage: %s', async (_, classes, say, next) => {
-    const { code, named } = await look(['--cloud', 'aws'], { change: ({ objects }) => {
+    const { code, named } = await look(['--cloud', 'aws', '--context', 'rehearsal'], { change: ({ objects }) => {
       const gp2 = objects['storageclasses//gp2'] as World['objects'][string]
       delete objects['storageclasses//gp2']
       for (const [name, is] of Object.entries(classes)) objects[`storageclasses//${name}`] = { ...gp2, metadata: { ...gp2.metadata, name, annotations: { 'storageclass.kubernetes.io/is-default-class': is } } }
     } })
     expect([code, named('storage-class')[0]]).toEqual([1, expect.objectContaining({ is: 'bad', say: expect.stringContaining(say), next: expect.stringContaining(next) })])
   })
+})
+
+test('a certificate of your own is looked at, and none is ordered: what that asks for is not missed', async () => {
+  const { TLS_MAIL: _mail, TLS_DNS: _dns, ...values } = VALUES
+  const { code, checks, named } = await look(['--cloud', 'aws'], { values: { ...values, TLS_CERTIFICATE: 'mine.pem', TLS_KEY: 'mine.key' } })
+  expect([code, named('TLS_MAIL'), named('certbot')]).toEqual([1, [], []])
+  expect(checks.filter(({ group }) => group === 'Your own certificate')).toEqual([expect.objectContaining({ is: 'bad', say: expect.stringContaining('mine.pem') })])
 })
 
 test('hosts that cannot be reached, and a proxy that Java does not take', async () => {

@@ -138,5 +138,5 @@ export default runbook(import.meta, {
     'The file of the key is no longer needed once KOTS has deployed it: keep it where secrets are kept, or delete it.',
     'VM service comes next: npx tsx runbooks/vm-service-aws.ts, or vm-service-gcp.ts',
   ],
-  steps: (values) => [...(values.provider === 'aws' ? onAws(values) : onGcp(values)), configure(() => fieldsOf(values))],
+  steps: (values) => [...(values.provider === 'aws' ? onAws(values) : onGcp(values)), ...configure(() => fieldsOf(values))],
 })

@@ -119,6 +119,9 @@ export const text = (takes: string, say: string, { pattern = /./, looks = 'somet
   return { ...input as Input<string>, ...(otherwise === undefined ? {} : { fallback: { value: otherwise } }), ...(env ? { env } : {}) }
 }
 
+/** An input that may be left out. */
+export const orNone = <T>(input: Input<T>): Input<T | undefined> => ({ ...input as Input<T | undefined>, fallback: { value: undefined } })
+
 /** A name that stands without a flag, and has to be given. */
 export const operand = (takes: string, say: string, pattern: RegExp, looks: string): Input<string> => {
   const { fallback: _required, ...input } = optional(takes, say, pattern, looks)

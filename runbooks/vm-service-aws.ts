@@ -10,10 +10,10 @@ import { havePolicy, policyFits } from '../lib/cloud/grants.ts'
 import { fileIsOurs, haveKey, haveUser, userFacts, userIsOurs } from '../lib/cloud/iam.ts'
 import { vmPolicy, vpcArn } from '../lib/cloud/policies.ts'
 import { groupFacts, groupIn, groupIsOurs, haveGroup, haveRules, onGroup, toldGroup } from '../lib/cloud/security-groups.ts'
-import { clientsSubnetsAreThere, networkIsTold, networkOf, rangesOf, subnetsAreOfOneZone, subnetsInput, vpcOf } from '../lib/cloud/vpc.ts'
+import { clientsSubnets, clientsSubnetsAreThere, networkIsTold, networkOf, subnetsAreOfOneZone, subnetsInput, vpcOf } from '../lib/cloud/vpc.ts'
 import { cluster } from '../lib/cluster/kubernetes.ts'
 import { done, step, verifyStep } from '../lib/effect.ts'
-import { text, type Values } from '../lib/inputs.ts'
+import { orNone, text, type Values } from '../lib/inputs.ts'
 import { runbook } from '../lib/runbook.ts'
 import { addressOf, hasAddress, serviceIsThere } from '../lib/server/balancers.ts'
 import type { FieldName } from '../lib/server/config-screen.ts'
@@ -29,7 +29,7 @@ const inputs = {
   profile: PROFILE,
   cluster: text('name', 'name of the cluster in EKS', { env: 'CLUSTER_NAME', otherwise: 'circleci-server', pattern: /^[A-Za-z][A-Za-z0-9_-]{0,99}$/, looks: 'letters, digits and dashes: circleci-server' }),
   subnets: subnetsInput('subnets of the VMs, all in one availability zone', 'VM_SUBNETS'),
-  nomadSubnets: subnetsInput('subnets of the Nomad clients, from which the VMs are reached', 'NOMAD_SUBNETS'),
+  nomadSubnets: orNone(subnetsInput('subnets of the Nomad clients, where they are not the private ones of the cluster', 'NOMAD_SUBNETS')),
   usersCidr: ranges('where people come from who log in to their jobs by SSH', 'VM_USERS_CIDR'),
   securityGroup: text('name', 'security group of the VMs', { env: 'VM_SECURITY_GROUP', otherwise: 'circleci-vm-service-sg', pattern: /^(?!sg-)[\w .:/()#,@[\]+=&;{}!$*-]{1,255}$/, looks: 'a name that does not begin with sg-: circleci-vm-service-sg' }),
   user: text('name', 'IAM user of VM service; with several installations, one for each', { env: 'VM_SERVICE_USER', otherwise: USER, pattern: /^[\w+=,.@-]{1,64}$/, looks: `a user name: ${USER}` }),
@@ -47,7 +47,7 @@ const inAws = ({ region, profile, cluster, securityGroup, nomadSubnets, usersCid
   return {
     aws, vpc, group: groupIn(aws, securityGroup, async () => (await networkOf(vpc)).id),
     rules: async () => {
-      const inside = [{ from: (await networkOf(vpc)).services, why: 'services of the cluster' }, ...(await rangesOf(vpc, nomadSubnets)).map((from) => ({ from, why: 'Nomad clients' }))]
+      const inside = [{ from: (await networkOf(vpc)).services, why: 'services of the cluster' }, ...(await clientsSubnets(vpc, nomadSubnets)).map(({ CidrBlock: from }) => ({ from, why: 'Nomad clients' }))]
       return [...FOR_JOBS.flatMap((port) => inside.map((one) => ({ port, ...one }))), ...usersCidr.map((from) => ({ port: SSH_OF_JOBS, from, why: 'SSH into jobs' }))]
     },
     policy: async (id: string) => vmPolicy(region, vpcArn(region, await accountOf(aws), (await networkOf(vpc)).id), id),

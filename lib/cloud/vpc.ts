@@ -65,18 +65,17 @@ export const subnetsAreOfOneZone = (vpc: Vpc, ids: string[]) => preflight('subne
     : ok(`${ids.join(', ')} in ${zones[0]}`)
 })
 
-/** The subnets of the Nomad clients are there: their ranges may reach the VMs. They may be of another VPC that is joined to it. */
-export const clientsSubnetsAreThere = (vpc: Vpc, ids: string[]) => preflight('nomad-subnets', 'the subnets of the Nomad clients are there', async () => {
-  const found = await vpc.subnets(ids)
-  return found ? ok(found.map(({ SubnetId, CidrBlock }) => `${SubnetId} ${CidrBlock}`).join(', ')) : bad(`one of ${ids.join(', ')} is not there`, 'Name the subnets that Terraform was given for the Nomad clients.')
-})
-
-/** Their ranges. */
-export const rangesOf = async (vpc: Vpc, ids: string[]): Promise<string[]> => {
-  const found = await vpc.subnets(ids)
+/** Where the Nomad clients are: in the subnets that are named, else in the private ones of the cluster; in all of it where none is private. */
+export const clientsSubnets = async (vpc: Vpc, named: string[] | undefined): Promise<Subnet[]> => {
+  const ids = named ?? (await networkOf(vpc)).subnets, found = await vpc.subnets(ids)
   if (!found) throw fail(`One of the subnets ${ids.join(', ')} is not there.`, 'Name the subnets that Terraform was given for the Nomad clients.')
-  return found.map(({ CidrBlock }) => CidrBlock)
+  const hidden = found.filter(({ MapPublicIpOnLaunch }) => !MapPublicIpOnLaunch)
+  return named || !hidden.length ? found : hidden
 }
+
+/** They are there: their ranges may reach the VMs. They may be of another VPC that is joined to it. */
+export const clientsSubnetsAreThere = (vpc: Vpc, named: string[] | undefined) => preflight('nomad-subnets', 'the subnets of the Nomad clients are there', async () =>
+  ok((await clientsSubnets(vpc, named)).map(({ SubnetId, CidrBlock }) => `${SubnetId} ${CidrBlock}`).join(', ')))
 
 /** The addresses of a VPC: 192.168.0.0/16. */
 export const rangeOfVpc = async ({ aws }: Vpc, id: string): Promise<string> => {

@@ -3,12 +3,11 @@ import { PROFILE } from '../cloud/aws.ts'
 import { ranges } from '../cloud/cidr.ts'
 import { subnetsInput } from '../cloud/vpc.ts'
 import { EXIT, fail } from '../fail.ts'
-import { count, flag, optional, text, type Input } from '../inputs.ts'
+import { count, flag, optional, orNone, text } from '../inputs.ts'
 import { SERVER_VERSION } from '../cluster/sizing.ts'
 
 const maybe = (env: string, takes: string, say: string, pattern?: RegExp, looks?: string) => ({ ...optional(takes, say, pattern, looks), env })
 const named = (env: string, takes: string, say: string, otherwise: string, pattern?: RegExp, looks?: string) => text(takes, say, { env, otherwise, ...(pattern ? { pattern } : {}), ...(looks ? { looks } : {}) })
-const orNone = (input: Input<string[]>): Input<string[] | undefined> => ({ ...input as Input<string[] | undefined>, fallback: { value: undefined } })
 const yes = (env: string, say: string) => ({ ...flag(say), env })
 
 export const clientInputs = () => ({

@@ -6,7 +6,7 @@ import { gcpIn } from '../cloud/gcp.ts'
 import { thirdAddress } from '../cloud/cidr.ts'
 import { awsIn } from '../cloud/aws.ts'
 import { hcl, type Look, type Main, type Value, type Variable } from '../cloud/terraform.ts'
-import { networkOf as networkInAws, rangeOfVpc, vpcOf } from '../cloud/vpc.ts'
+import { clientsSubnets, networkOf as networkInAws, rangeOfVpc, vpcOf } from '../cloud/vpc.ts'
 import { cluster } from '../cluster/kubernetes.ts'
 import { fail } from '../fail.ts'
 import { flagOf } from '../inputs.ts'
@@ -34,20 +34,17 @@ interface Network { variables: Record<string, Variable>; say: string }
 /** VPC, its DNS server and the subnets, of the cluster in EKS. */
 const inAws = async (given: Given): Promise<Network> => {
   const aws = awsIn(given.region ?? '', given.profile), vpc = vpcOf(aws, given.cluster)
-  const { id: vpcId, subnets } = await networkInAws(vpc)
-  const [cidr, all] = [await rangeOfVpc(vpc, vpcId), await vpc.subnets(given.subnets ?? subnets)]
-  const list = `Name others with --subnets: ${line(aws.words('ec2', 'DescribeSubnets', { Filters: [{ Name: 'vpc-id', Values: [vpcId] }] }))}`
-  if (!all) throw fail(`One of the subnets ${(given.subnets ?? subnets).join(', ')} is not there.`, list)
-  const strange = all.find((one) => one.VpcId !== vpcId)
-  if (strange) throw fail(`The subnet ${strange.SubnetId} is in ${strange.VpcId}, and not in ${vpcId}, the VPC of the cluster.`, list)
-  const hidden = all.filter(({ MapPublicIpOnLaunch }) => !MapPublicIpOnLaunch)
-  const chosen = (given.subnets || !hidden.length ? all : hidden).map(({ SubnetId }) => SubnetId).toSorted()
+  const { id: vpcId } = await networkInAws(vpc)
+  const [cidr, clients] = [await rangeOfVpc(vpc, vpcId), await clientsSubnets(vpc, given.subnets)]
+  const strange = clients.find((one) => one.VpcId !== vpcId)
+  if (strange) throw fail(`The subnet ${strange.SubnetId} is in ${strange.VpcId}, and not in ${vpcId}, the VPC of the cluster.`, `Name others with --subnets: ${line(aws.words('ec2', 'DescribeSubnets', { Filters: [{ Name: 'vpc-id', Values: [vpcId] }] }))}`)
+  const chosen = clients.map(({ SubnetId }) => SubnetId).toSorted(), isPrivate = clients.every(({ MapPublicIpOnLaunch }) => !MapPublicIpOnLaunch)
   const from = `of cluster ${given.cluster}`
   return {
     say: `${vpcId} of cluster ${given.cluster}, ${cidr}; ${chosen.join(', ')}`,
     variables: {
       vpc_id: { value: vpcId, from: `the VPC ${from}` },
-      subnets: { value: chosen, from: given.subnets ? '--subnets' : hidden.length ? `the private subnets ${from}` : `the subnets ${from}, none of which is private` },
+      subnets: { value: chosen, from: given.subnets ? '--subnets' : isPrivate ? `the private subnets ${from}` : `the subnets ${from}, none of which is private` },
       dns_server: given.dnsServer ? { value: given.dnsServer, from: '--dns-server' } : { value: thirdAddress(cidr), from: `the third address of the VPC, ${cidr}` },
     },
   }

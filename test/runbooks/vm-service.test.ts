@@ -61,7 +61,7 @@ describe('vm-service-aws', () => {
   test.each([
     ['on-eks', ['--subnets', 'subnet-0aaa1111bbbb22220,subnet-0aaa1111bbbb22222'], 'they are in 2 zones: subnet-0aaa1111bbbb22220 in us-east-1a, subnet-0aaa1111bbbb22222 in us-east-1b'],
     ['on-eks', ['--subnets', 'subnet-0ccc3333dddd44440'], 'and the cluster in vpc-0aaa1111bbbb22223'],
-    ['on-eks', ['--nomad-subnets', 'subnet-0fff1111bbbb22220'], 'one of subnet-0fff1111bbbb22220 is not there'],
+    ['on-eks', ['--nomad-subnets', 'subnet-0fff1111bbbb22220'], 'One of the subnets subnet-0fff1111bbbb22220 is not there'],
     ['on-eks', ['--region', 'eu-north-1'], 'VM service has no default image in eu-north-1'],
     ['on-eks', ['--cluster', 'another'], 'There is no cluster another in us-east-1'],
     ['on-eks', ['--linux-ami', WINDOWS], `${WINDOWS} is an image of Windows`],
@@ -97,6 +97,13 @@ describe('vm-service-aws', () => {
     expect(JSON.parse(roles['vm-service']?.policies?.['circleci-vm-service'] ?? '')).toEqual(vmPolicy('us-east-1', VPC, group()[0]))
     expect(held()).toMatchObject({ vm_service_auth: { value: 'vm_service_irsa' }, vm_service_role: { value: ROLE } })
     expect((await run('--role', ROLE)).stderr).toContain('Nothing to do')
+  })
+
+  test('where no subnets of the clients are named, they are in the private ones of the cluster', async () => {
+    const { world, rules } = begin()
+    const { code, stderr } = await world.run('vm-service-aws', [...WORDS.slice(0, 4), '--users-cidr', '203.0.113.0/24'])
+    expect(code, stderr).toBe(0)
+    expect(rules()).toEqual([...INSIDE, '22 192.168.64.0/19', '2376 192.168.64.0/19', '54782 203.0.113.0/24'].toSorted())
   })
 
   test('other people: they come in too, and those of before are named', async () => {

@@ -87,6 +87,13 @@ export const undisturbed = async (one: Case): Promise<Undisturbed> => {
   return { reads: named('read'), writes: named('write'), files: named('file'), changes: named('write', 'file'), essence: world.essence() }
 }
 
+/** The same of each, two at a time. */
+export const allUndisturbed = async (cases: Case[]): Promise<(Case & Undisturbed)[]> => {
+  const runs: (Case & Undisturbed)[] = []
+  for (let at = 0; at < cases.length; at += 2) runs.push(...await Promise.all(cases.slice(at, at + 2).map(async (one) => ({ ...one, ...await undisturbed(one) }))))
+  return runs
+}
+
 /** All files below a folder, as paths relative to it. */
 export const filesBelow = (folder: string, prefix = ''): string[] =>
   !existsSync(folder) ? [] : readdirSync(folder, { withFileTypes: true }).flatMap((entry) =>

@@ -23,43 +23,46 @@ import { heldBy, type Filled } from '../lib/server/config.ts'
 import { configure, deployedKey, googleKeyField, keyFields, mayConfigure } from '../lib/server/phase-three.ts'
 
 const USER = 'circleci-nomad-autoscaler'
+/** As CircleCI's Terraform modules name it, where they are told what nomad-terraform tells them. */
+const GROUPS: Record<string, string> = { aws: 'server_circleci_nomad_clients_asg', gcp: 'nomad' }
 
 const inputs = {
   provider: { ...text('aws|gcp', 'cloud of the Nomad clients', { env: 'CIRCLECI_CLOUD', pattern: /^(aws|gcp)$/, looks: 'aws or gcp' }), choices: ['aws', 'gcp'] },
-  group: text('name', 'group of the Nomad clients, an output of Terraform (nomad_asg_name, managed_instance_group_name)', { env: 'NOMAD_GROUP', pattern: /^[\w .:/()#,@[\]+=&;{}!$*-]{1,255}$/, looks: 'its name' }),
+  group: { ...optional('name', 'group of the Nomad clients, where it is not the one that nomad-terraform makes (nomad_asg_name, managed_instance_group_name)', /^[\w .:/()#,@[\]+=&;{}!$*-]{1,255}$/, 'its name'), env: 'NOMAD_GROUP' },
   ...sizeInputs(),
   region: { ...optional('name', 'aws: region of the group', /^[a-z]{2}(-[a-z]+)+-\d$/, 'a region: us-east-1'), env: 'AWS_REGION' },
   profile: PROFILE,
   user: text('name', 'aws: IAM user of the autoscaler; that of Terraform where it made one', { env: 'NOMAD_AUTOSCALER_USER', otherwise: USER, pattern: /^[\w+=,.@-]{1,64}$/, looks: `a user name: ${USER}` }),
   role: roleInput('the autoscaler\'s', NAME, 'NOMAD_AUTOSCALER_ROLE'),
   project: { ...optional('id', 'gcp: project of the group', /^([a-z0-9.-]+:)?[a-z][a-z0-9-]{4,28}[a-z0-9]$/, 'a project id, not its number: my-project'), env: 'CLOUDSDK_CORE_PROJECT' },
-  location: { ...optional('name', 'gcp: zone of the group, or region where it is a regional one', /^[a-z]+-[a-z]+\d+(-[a-z])?$/, 'a zone, or a region: us-east1-b, us-east1'), env: 'NOMAD_GROUP_LOCATION' },
+  location: { ...optional('name', 'gcp: zone of the group, or region where it is a regional one', /^[a-z]+-[a-z]+\d+(-[a-z])?$/, 'a zone, or a region: us-east1-b, us-east1'), env: 'NOMAD_ZONE' },
   serviceAccount: text('name', 'gcp: service account of the autoscaler; that of Terraform where it made one', { env: 'NOMAD_AUTOSCALER_SERVICE_ACCOUNT', otherwise: NAME, pattern: /^[a-z][a-z0-9-]{4,28}[a-z0-9]$/, looks: `a name: ${NAME}` }),
   workloadIdentity: { ...flag('gcp: let the autoscaler\'s account of the cluster be the one of Google (server 3.4), in place of a key'), env: 'NOMAD_AUTOSCALER_WORKLOAD_IDENTITY' },
   credentials: text('file', 'file of the key', { env: 'NOMAD_AUTOSCALER_CREDENTIALS', otherwise: 'nomad-as-key' }),
 }
 type Given = Values<typeof inputs>
 
-const inAws = ({ region = '', profile, group }: Given) => {
-  const aws = awsIn(region, profile)
-  return { aws, group: awsGroup(aws, group) }
+const nameOf = ({ provider, group }: Pick<Given, 'provider' | 'group'>): string => group ?? GROUPS[provider] ?? ''
+const inAws = (values: Given) => {
+  const aws = awsIn(values.region ?? '', values.profile)
+  return { aws, group: awsGroup(aws, nameOf(values)) }
 }
-const inGcp = ({ project = '', location = '', group, serviceAccount }: Given) => {
-  const gcp = gcpIn(project)
-  return { gcp, email: emailOf(project, serviceAccount), group: googleGroup(gcp, group, location) }
+const inGcp = (values: Given) => {
+  const { project = '', location = '', serviceAccount } = values, gcp = gcpIn(project)
+  return { gcp, email: emailOf(project, serviceAccount), group: googleGroup(gcp, nameOf(values), location) }
 }
 const groupOf = (values: Given) => (values.provider === 'aws' ? inAws(values) : inGcp(values)).group
 
 const fieldsOf = async (values: Given): Promise<Filled> => {
   const sizes = await scalerFields(groupOf(values), sizesNamed(values))
   if (values.provider === 'aws') {
-    const { region = '', group, role, user, credentials } = values
+    const { region = '', role, user, credentials } = values
     const access: Filled = role ? { autoscalerAuthentication: 'IAM role', autoscalerRole: role } : { autoscalerAuthentication: 'IAM Keys', ...await keyFields(inAws(values).aws, user, credentials, 'autoscalerAccessKey', 'autoscalerSecretKey') }
-    return { ...sizes, autoscalerProvider: 'AWS EC2', autoscalerRegion: region, ...access, autoscalerGroup: group }
+    return { ...sizes, autoscalerProvider: 'AWS EC2', autoscalerRegion: region, ...access, autoscalerGroup: nameOf(values) }
   }
-  const { project = '', location = '', group, workloadIdentity, credentials } = values, { gcp, email } = inGcp(values)
+  const { project = '', location = '', workloadIdentity, credentials } = values, { gcp, email } = inGcp(values)
   return {
-    ...sizes, autoscalerProvider: 'Google Cloud Platform', autoscalerProject: project, autoscalerInstances: group, autoscalerType: isZone(location) ? 'Zonal' : 'Regional',
+    ...sizes, autoscalerProvider: 'Google Cloud Platform', autoscalerProject: project, autoscalerInstances: nameOf(values), autoscalerType: isZone(location) ? 'Zonal' : 'Regional',
     ...(workloadIdentity ? { autoscalerAccount: email } : await googleKeyField(gcp, email, credentials, 'autoscalerKey')),
   }
 }
@@ -99,15 +102,15 @@ export default runbook(import.meta, {
   together: ({ provider, region, project, location, role, workloadIdentity }) => {
     const usage = (what: string, next: string) => fail(what, next, { code: EXIT.usage })
     if (provider === 'aws' && !region) throw usage('--provider aws wants a region.', 'Add --region us-east-1, or AWS_REGION in the env file.')
-    if (provider === 'gcp' && !(project && location)) throw usage('--provider gcp wants a project, and the zone or region of the group.', 'Add --project my-project --location us-east1-b, or CLOUDSDK_CORE_PROJECT and NOMAD_GROUP_LOCATION in the env file.')
+    if (provider === 'gcp' && !(project && location)) throw usage('--provider gcp wants a project, and the zone or region of the group.', 'Add --project my-project --location us-east1-b, or CLOUDSDK_CORE_PROJECT and NOMAD_ZONE in the env file.')
     if (provider === 'gcp' && role) throw usage('--role is for --provider aws.', 'Leave it out (NOMAD_AUTOSCALER_ROLE in the env file); on Google Cloud it is --workload-identity.')
     if (provider === 'aws' && workloadIdentity) throw usage('--workload-identity is for --provider gcp.', 'Leave it out (NOMAD_AUTOSCALER_WORKLOAD_IDENTITY in the env file); on AWS it is --role.')
   },
   examples: [
-    '--provider aws --region us-east-1 --group server_circleci_nomad_clients_asg --context prod-ci --namespace circleci-server --dry-run',
-    '--provider aws --region us-east-1 --group server_circleci_nomad_clients_asg --context prod-ci --namespace circleci-server',
-    '--provider gcp --project my-project --location us-east1-b --group nomad-group --workload-identity --context prod-ci --namespace circleci-server',
-    '--provider aws --region us-east-1 --group server_circleci_nomad_clients_asg --rehearse',
+    '--provider aws --region us-east-1 --context prod-ci --namespace circleci-server --dry-run',
+    '--provider aws --region us-east-1 --context prod-ci --namespace circleci-server',
+    '--provider gcp --project my-project --location us-east1-b --workload-identity --context prod-ci --namespace circleci-server',
+    '--provider aws --region us-east-1 --rehearse',
   ],
   preflight: (values) => {
     const common = [groupIsThere(groupOf(values), sizesNamed(values)), ...mayConfigure(FIELDS)]
@@ -124,7 +127,7 @@ export default runbook(import.meta, {
       ...(workloadIdentity ? [identityIsOn(), serverIsAtLeast('3.4.0', 'Workload Identity works')] : [googleFileIsOurs(credentials, email)]),
     ]
   },
-  outcome: ({ group }) => `Nomad autoscaler grows and shrinks ${group}`,
+  outcome: (values) => `Nomad autoscaler grows and shrinks ${nameOf(values)}`,
   facts: async (values) => {
     const { min, max } = await sizesWanted(groupOf(values), sizesNamed(values))
     const identity = values.provider === 'gcp' ? await accountFacts(gcpIn(values.project ?? ''), inGcp(values).email) : values.role ? { role: values.role } : await userFacts(inAws(values).aws, values.user)
@@ -135,5 +138,5 @@ export default runbook(import.meta, {
     'The file of the key is no longer needed once KOTS has deployed it: keep it where secrets are kept, or delete it.',
     'VM service comes next: npx tsx runbooks/vm-service-aws.ts, or vm-service-gcp.ts',
   ],
-  steps: (values) => [...(values.provider === 'aws' ? onAws(values) : onGcp(values)), configure(() => fieldsOf(values))],
+  steps: (values) => [...(values.provider === 'aws' ? onAws(values) : onGcp(values)), ...configure(() => fieldsOf(values))],
 })

@@ -58,7 +58,7 @@ export default runbook(import.meta, {
       step('plan', 'Have Terraform plan, and save its plan', () => havePlan(tf)),
       step('apply', 'Apply that plan', () => haveApplied(tf, (seen) => riskOf(values, seen)), { back: 'What Terraform has made stands in its state; the same line makes a plan of what is missing.' }),
       step('keys', 'Put the certificates and the key into files', () => haveOutputs(tf, { [files.certificate]: 'nomad_server_cert', [files.key]: 'nomad_server_key', [files.ca]: 'nomad_ca' })),
-      configure(filled),
+      ...configure(filled),
       step('servers', 'Start the Nomad servers anew, so that they have address and certificates', async () => serversHave(await filled()), { verify: nomadServersRun }),
       verifyStep('clients', 'See the clients connect', async () => `${await clients()} clients are ready`, async () => [await clientsAreReady(values.nodes, () => whyNone(values))]),
     ]

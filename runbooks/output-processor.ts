@@ -33,7 +33,7 @@ export default runbook(import.meta, {
   ],
   steps: ({ replicas }) => [
     verifyStep('balancer', 'Wait for the address of its load balancer', async () => `${NAME} is ${await addressOf(NAME)}`, async () => [hasAddress(NAME)]),
-    configure(() => fieldsOf(replicas)),
+    ...configure(() => fieldsOf(replicas)),
     verifyStep('run', 'See that enough of it run', async () => `${await replicasWanted(replicas)} run`, async () => [await enoughRun(replicas)]),
   ],
 })

@@ -112,7 +112,7 @@ export default runbook(import.meta, {
       step('key', 'Make an access key, into the credentials file', unlessRole(async () => haveKey(aws, user, { file: credentials, cluster: { key: await heldBy('vmAccessKey') } })), {
         back: `An access key that was never used and is not in ${credentials} is deleted when the same line runs again.`,
       }),
-      configure(() => fieldsOf(values)),
+      ...configure(() => fieldsOf(values)),
     ]
   },
 })

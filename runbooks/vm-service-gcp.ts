@@ -118,7 +118,7 @@ export default runbook(import.meta, {
       step('key', 'Make a key, into the credentials file', only(!workloadIdentity, 'Workload Identity is used in place of a key', async () => haveGoogleKey(gcp, email, { file: credentials, cluster: { key: await deployedKey(email, 'vmKey') } })), {
         back: `A key that nobody used and is not in ${credentials} is deleted when the same line runs again.`,
       }),
-      configure(() => fieldsOf(values)),
+      ...configure(() => fieldsOf(values)),
     ]
   },
 })

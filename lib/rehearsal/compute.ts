@@ -12,7 +12,7 @@ export interface ComputeWorld {
 }
 
 /** The group of the Nomad clients, and the network of the cluster, as Terraform and gcloud name them. */
-const CLIENTS = 'nomad-group', NETWORK = 'default', SUBNET = 'default'
+const CLIENTS = 'nomad', NETWORK = 'default', SUBNET = 'default'
 export const computeWorld = (): ComputeWorld => ({ firewalls: {}, groups: { [CLIENTS]: { zone: 'us-east1-b', min: 1, max: 4 } } })
 /** A world of before it was played has none yet. */
 const computeOf = (world: World): ComputeWorld => (world.compute ??= computeWorld())
@@ -51,7 +51,7 @@ export const COMPUTE: Record<string, Play> = {
     if (!rule) throw absent(asked, `global/firewalls/${asked.on}`)
     return {
       name: asked.on, direction: 'INGRESS', network: `https://www.googleapis.com/compute/v1/projects/my-project/global/networks/${rule.network}`, description: rule.description,
-      sourceRanges: rule.sources, targetTags: rule.tags, allowed: [{ IPProtocol: 'tcp', ports: rule.ports.map(String) }],
+      sourceRanges: rule.sources, targetTags: rule.tags, allowed: rule.ports.map((port) => ({ IPProtocol: 'tcp', ports: [String(port)] })),
     }
   },
   'compute firewall-rules create': ({ world, on, flag, refuse }) => {

@@ -8,7 +8,7 @@ import type { Permission } from '../cluster/objects.ts'
 import type { Step } from '../effect.ts'
 import { isKeyOf, keyIdIn } from '../cloud/iam.ts'
 import { googleKeyIn, isGoogleKeyOf } from '../cloud/keys.ts'
-import { minutes, step } from '../effect.ts'
+import { isDone, minutes, step, verifyStep } from '../effect.ts'
 import { readSecret } from '../files.ts'
 import { nothingElseIsUndeployed, permissionsAllow } from '../preflight.ts'
 import { byHand, haveConfig, heldBy, isOneOf, savedAs, type Filled } from './config.ts'
@@ -23,13 +23,18 @@ const FOR_CONFIG: Permission[] = [
 /** These fields can be deployed, and nothing of somebody else goes out with them. */
 export const mayConfigure = (fields: FieldName[], more: Permission[] = []) => [permissionsAllow([...FOR_CONFIG, ...more]), nothingElseIsUndeployed(isOneOf(fields))]
 
-/** All of the fields are in force. */
-export const configure = (filled: () => Promise<Filled>): Step =>
-  step('configure', 'Fill in the Config screen, and deploy', async () => haveConfig({ filled: await filled() }), {
-    manual: { say: async () => byHand(await filled()), within: minutes(120) },
-    verify: async () => kotsReaches((status) => status === 'deployed', 'KOTS has deployed it', await savedAs(await filled())),
-    back: `Nothing is lost by another deploy: ${adminConsole()}, Version History.`,
-  })
+/** All of the fields are in force. The first step is done once they are on their way; the second waits until they have arrived. */
+export const configure = (filled: () => Promise<Filled>): Step[] => {
+  const set = async () => haveConfig({ filled: await filled() })
+  const arrived = verifyStep('deployed', 'Wait until KOTS has deployed them', 'KOTS has deployed them', async () =>
+    kotsReaches((status) => status === 'deployed', 'KOTS has deployed it', await savedAs(await filled())))
+  return [
+    step('configure', 'Fill in the Config screen, and deploy', set, {
+      manual: { say: async () => byHand(await filled()), within: minutes(120) }, back: `Nothing is lost by another deploy: ${adminConsole()}, Version History.`,
+    }),
+    { ...arrived, todo: async () => (isDone(await set()) ? arrived.todo() : []) },
+  ]
+}
 
 /** Key and secret of a user as the file has them; where the screen has another key of the user that holds, that one stays. */
 export const keyFields = async (aws: Aws, user: string, file: string, id: FieldName, secret: FieldName): Promise<Filled> => {

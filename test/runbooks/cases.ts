@@ -86,8 +86,8 @@ export const CASES: Case[] = [
     runbook: 'nomad-terraform', args: ['--provider', 'gcp', '--project', 'my-project', '--zone', 'europe-west1-b'], scenario: 'no-clients', unasked: true,
     also: (world) => named('no-clients').apply(world), meanwhile: saveElse,
   },
-  { runbook: 'nomad-autoscaler', args: ['--provider', 'aws', '--region', 'us-east-1', '--group', 'server_circleci_nomad_clients_asg'], unasked: true, meanwhile: saveElse },
-  { runbook: 'nomad-autoscaler', args: ['--provider', 'gcp', '--project', 'my-project', '--location', 'us-east1-b', '--group', 'nomad-group'], unasked: true, meanwhile: saveElse },
+  { runbook: 'nomad-autoscaler', args: ['--provider', 'aws', '--region', 'us-east-1'], unasked: true, meanwhile: saveElse },
+  { runbook: 'nomad-autoscaler', args: ['--provider', 'gcp', '--project', 'my-project', '--location', 'us-east1-b'], unasked: true, meanwhile: saveElse },
   {
     runbook: 'vm-service-gcp', args: ['--project', 'my-project', '--zone', 'us-east1-b', '--users-cidr', '203.0.113.0/24'], scenario: 'on-gke', unasked: true, meanwhile: saveElse,
     also: (world) => named('on-gke').apply(world),

@@ -8,8 +8,8 @@ import type { World } from '../../lib/rehearsal/index.ts'
 import { stage } from './harness.ts'
 
 const flat = (text: string): string => text.replaceAll(/ \\\n/g, ' ').replaceAll(/\s+/g, ' ')
-const AWS = ['--provider', 'aws', '--region', 'us-east-1', '--group', 'server_circleci_nomad_clients_asg']
-const GCP = ['--provider', 'gcp', '--project', 'my-project', '--location', 'us-east1-b', '--group', 'nomad-group']
+const AWS = ['--provider', 'aws', '--region', 'us-east-1']
+const GCP = ['--provider', 'gcp', '--project', 'my-project', '--location', 'us-east1-b']
 const begin = (words: string[]) => (change?: (world: World) => void) => {
   const world = stage('all-well', change)
   const bytes = world.bytes()
@@ -72,7 +72,7 @@ describe('on Google Cloud', () => {
     expect(world.world().gcp?.bindings).toContainEqual({ role: 'roles/compute.admin', members: [`serviceAccount:${email}`] })
     expect(held()).toMatchObject({
       nomad_autoscaler_enabled: { value: '1' }, nomad_autoscaler_min: { value: '1' }, nomad_autoscaler_max: { value: '4' }, nomad_autoscaler_provider: { value: 'nomad_autoscaler_gcp' },
-      nomad_autoscaler_project: { value: 'my-project' }, nomad_autoscaler_mig: { value: 'nomad-group' }, nomad_autoscaler_mig_type: { value: 'nomad_autoscaler_zonal' },
+      nomad_autoscaler_project: { value: 'my-project' }, nomad_autoscaler_mig: { value: 'nomad' }, nomad_autoscaler_mig_type: { value: 'nomad_autoscaler_zonal' },
     })
     expect(JSON.parse(held()['nomad_autoscaler_json']?.value ?? '{}')).toMatchObject({ client_email: email })
     lose()

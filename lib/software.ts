@@ -49,7 +49,7 @@ const ASKED: Partial<Record<Software | 'gsutil', Asked>> = {
   // Older ones give kubectl a token that it does not take.
   aws: { words: ['aws', '--version'], tells: /aws-cli\/([\d.]+)/, from: '1.23.9' },
   // Older ones know neither today's addons nor today's images.
-  eksctl: { words: ['eksctl', 'version'], tells: /([\d.]+)/, from: '0.171.0' },
+  eksctl: { words: ['eksctl', 'version'], tells: /([\d.]+)/, from: '0.195.0' },
   'gke-gcloud-auth-plugin': { words: ['gke-gcloud-auth-plugin', '--version'], tells: /([\d.]+)/ },
   gcloud: { words: ['gcloud', '--version'], tells: /Google Cloud SDK ([\d.]+)/ },
   gsutil: { words: ['gsutil', 'version'], tells: /version: ([\d.]+)/ },

@@ -21,7 +21,7 @@ export const clientInputs = () => ({
   nodes: count('number of clients; on Google Cloud the least', { otherwise: 4, env: 'NOMAD_NODES' }),
   maxNodes: count('the most clients that there may be', { otherwise: 5, env: 'NOMAD_MAX_NODES' }),
   blockedCidrs: orNone(ranges('networks that jobs must not reach: those of the nodes, never of machines for jobs', 'NOMAD_BLOCKED_CIDRS')),
-  autoscaler: yes('NOMAD_AUTOSCALER', 'make the identity of the Nomad autoscaler too'),
+  autoscaler: yes('NOMAD_AUTOSCALER', 'have Terraform make an identity for the Nomad autoscaler too; on Google Cloud its key lies in nomad-as-key.json then, where the line is run'),
   cluster: named('CLUSTER_NAME', 'name', 'name of the cluster in EKS or GKE, whose network the clients get', 'circleci-server'),
   region: maybe('AWS_REGION', 'name', 'aws: region of the clients', /^[a-z]{2}(-[a-z]+)+-\d$/, 'a region: us-east-1'),
   profile: PROFILE,

@@ -103,7 +103,7 @@ describe('create-eks', () => {
     ['all-well', ['--node-type', 'm5.xlrage'], 'EC2 does not know m5.xlrage in us-east-1'],
     ['invalid-credentials', [], 'AWS does not accept the credentials (InvalidClientTokenId'],
     ['no-eks-rights', [], 'you may not make a cluster: user/operator lacks eks:CreateCluster, iam:CreateRole'],
-    ['no-eksctl', [], 'eksctl 0.171.0 or newer is not installed'],
+    ['no-eksctl', [], 'eksctl 0.195.0 or newer is not installed'],
   ])('%s %j: nothing is changed', async (scenario, flags, text) => {
     const { run, untouched } = eks(scenario)
     const { code, said } = await run(...flags, '--yes')

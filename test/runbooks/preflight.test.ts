@@ -96,7 +96,7 @@ describe('software', () => {
     ['terraform', 'terraform version', '', 'bad', 'terraform 0.15.4 or newer is not installed'],
     ['terraform', 'terraform version', 'Terraform v0.14.11\n', 'bad', 'terraform 0.14.11, and 0.15.4 or newer is wanted'],
     ['kubectl', 'kubectl version --client -o json', '{"clientVersion": {"gitVersion": "v1.18.20"}}', 'bad', 'kubectl 1.18.20'],
-    ['eksctl', 'eksctl version', '0.147.0\n', 'bad', 'eksctl 0.147.0, and 0.171.0 or newer is wanted'],
+    ['eksctl', 'eksctl version', '0.147.0\n', 'bad', 'eksctl 0.147.0, and 0.195.0 or newer is wanted'],
     ['helm', 'helm version --short', 'v4.0.1+g12500dd\n', 'ok', '4.0.1'],
     ['helm', 'helm version --short', 'helm\n', 'warning', 'does not tell its release'],
     ['kots', 'kubectl kots version', 'Replicated KOTS 1.40.0\n', 'bad', '1.47.3 or newer is wanted'],

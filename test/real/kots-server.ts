@@ -8,6 +8,7 @@ import type { IncomingMessage } from 'node:http'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
+import { parse } from 'yaml'
 import { pause } from '../../lib/clock.ts'
 import { nomadNodes } from '../../lib/rehearsal/backups.ts'
 import { install } from '../../lib/rehearsal/bare.ts'
@@ -180,7 +181,9 @@ export const kotsServer = async (
         const { status, text: said } = await inPod(request, text)
         return void response.writeHead(status).end(said)
       }
-      const seen = JSON.parse(text) as Seen
+      const sent = JSON.parse(text) as Seen
+      // KOTS reads YAML, of which the rehearsal plays the part that is JSON.
+      const seen = { ...sent, stdin: sent.stdin && JSON.stringify(parse(sent.stdin)) }
       self.calls.push(seen.argv)
       response.end(JSON.stringify(await answer(seen)))
     }

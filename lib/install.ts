@@ -15,11 +15,18 @@ import type { State } from './status.ts'
 
 const root = new URL('..', import.meta.url).pathname
 const [cloud = 'aws', what] = process.argv.slice(2) as [Cloud?, string?]
-const isOn = (name: string): boolean => /^(1|true|yes|on)$/i.test(process.env[name] ?? '')
+const say = (text: string) => { process.stderr.write(`${text}\n`) }
+/** Anything else than yes or no is no no: DRY_RUN=y would be a real run. */
+const isOn = (name: string): boolean => {
+  const said = process.env[name] ?? ''
+  if (/^(1|true|yes|on)$/i.test(said)) return true
+  if (/^(0|false|no|off)?$/i.test(said)) return false
+  say(`${paint('red', '✗')} ${name}=${said} is neither yes nor no. Nothing was changed. Write ${name}=1, or leave it out.`)
+  process.exit(EXIT.usage)
+}
 const [dryRun, rehearsal] = [isOn('DRY_RUN'), isOn('REHEARSE')]
 const env = process.env['ENV_FILE'] || undefined
 const line = makeLine(cloud, { env, rehearsal })
-const say = (text: string) => { process.stderr.write(`${text}\n`) }
 
 /**
  * What a part is told: of the cloud, that it is this one. A rehearsal begins with nothing, has a state folder of its own,

@@ -18,7 +18,7 @@ import { byHand, deployedOtherwise, haveConfig, savedAs } from '../lib/server/co
 import { consoleAnswers, haveConsole, havePassword, licenseFits, namespaceIsFree, proxyFits } from '../lib/server/kots-install.ts'
 import { adminConsole, kotsReaches, serverVersion } from '../lib/server/kots.ts'
 import { haveBalancersUnproxied, unproxiedByHand } from '../lib/server/no-proxy.ts'
-import { addressIsFinal, fieldInputs, fieldsOf, filesAreThere, finalOf, mustGoTogether, pairOf } from '../lib/server/phase-two.ts'
+import { addressIsFinal, fieldInputs, fieldsOf, filesAreThere, finalOf, mustGoTogether, nothingElseGoesAlong, pairOf } from '../lib/server/phase-two.ts'
 
 const inputs = {
   license: text('file', 'licence that CircleCI sent', { env: 'LICENSE_FILE', otherwise: 'license.yaml' }),
@@ -51,7 +51,7 @@ export default runbook(import.meta, {
     kotsFits(values.serverVersion), namespaceIsFree(), licenseFits(values.license, clock.now()),
     filesAreThere(values), ...certificateLooks(pairOf(values)),
     proxyFits({ http: values.httpProxy, https: values.httpsProxy, none: values.noProxy }),
-    addressIsFinal(() => deployedOtherwise(finalOf(values))),
+    addressIsFinal(() => deployedOtherwise(finalOf(values))), nothingElseGoesAlong(values),
   ],
   outcome: ({ domain }) => `CircleCI server answers at https://${domain}`,
   facts: async () => ({ server: await serverVersion() ?? 'not deployed', ...await addresses() }),

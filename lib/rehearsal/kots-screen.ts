@@ -19,6 +19,7 @@ const LABELS: Record<string, [string, string, Record<string, string>?]> = {
   github_client_secret: ['GitHub', 'OAuth Client Secret'],
   github_enterprise_domain: ['GitHub', 'GitHub Enterprise Domain'],
   github_enterprise_token: ['GitHub', 'Personal Access Token'],
+  http_proxy_enabled: ['Proxy', 'HTTP Proxy Enabled'],
   http_proxy: ['Proxy', 'HTTP Proxy URI'],
   https_proxy: ['Proxy', 'HTTPS Proxy URI'],
   no_proxy: ['Proxy', 'No Proxy List'],
@@ -27,6 +28,7 @@ const LABELS: Record<string, [string, string, Record<string, string>?]> = {
   storage_s3_region: ['Object Storage', 'AWS S3 Region'],
   storage_s3_endpoint: ['Object Storage', 'S3 Endpoint'],
   storage_s3_expiry: ['Object Storage', 'Storage Object Expiry'],
+  storage_s3_auth: ['Object Storage', 'IAM Access Type', { s3_keys: 'IAM keys', s3_role: 'IAM role' }],
   storage_s3_access_key: ['Object Storage', 'Access Key ID'],
   storage_s3_secret_key: ['Object Storage', 'Secret Key'],
   storage_s3_role: ['Object Storage', 'Role ARN'],
@@ -41,7 +43,7 @@ const LABELS: Record<string, [string, string, Record<string, string>?]> = {
 
 const SECRET = /key$|secret|token/
 /** Items that an installation of some age has no values of. */
-export const moreItems: Item[] = [...['letsencrypt_enabled', 'acm_enabled'].map((name): Item => ({ name, type: 'bool', default: '0' })), ...['github_enterprise_domain', 'github_enterprise_token', 'http_proxy', 'https_proxy', 'no_proxy',
+export const moreItems: Item[] = [{ name: 'storage_s3_auth', type: 'select_one', default: 's3_keys' }, ...['letsencrypt_enabled', 'acm_enabled', 'http_proxy_enabled'].map((name): Item => ({ name, type: 'bool', default: '0' })), ...['github_enterprise_domain', 'github_enterprise_token', 'http_proxy', 'https_proxy', 'no_proxy',
   'storage_s3_endpoint', 'storage_s3_expiry', 'storage_s3_access_key', 'storage_s3_secret_key', 'storage_s3_role', 'storage_gcs_bucket', 'storage_gcs_expiry', 'storage_gcs_key', 'storage_gcs_account']
   .map((name): Item => ({ name, type: name === 'storage_gcs_key' ? 'file' : SECRET.test(name) ? 'password' : 'text' })), ...executionItems]
 

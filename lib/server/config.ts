@@ -7,12 +7,12 @@ import type { Done, Effect } from '../effect.ts'
 import { oncePerLook } from '../door.ts'
 import { read, ref } from '../cluster/objects.ts'
 import { done, minutes } from '../effect.ts'
-import { fail } from '../fail.ts'
+import { fail, Unanswered } from '../fail.ts'
 import { placeOf, readSecret } from '../files.ts'
 import { line, quote, type Pipe } from '../shell.ts'
 import { runTool } from '../tools.ts'
 import { CONFIG, type Field, type FieldName } from './config-screen.ts'
-import { adminConsole, appIsThere, configYaml, inForce, itemsInForce, kots, kotsVersions, mustBeNewest, SLUG, valueOf } from './kots.ts'
+import { adminConsole, appIsThere, configYaml, inForce, isOlder, itemsInForce, kots, kotsCli, kotsVersions, mustBeNewest, SLUG, valueOf } from './kots.ts'
 import { askConsole } from './kotsadm.ts'
 
 /**
@@ -124,7 +124,16 @@ const holds = async (filled: Filled): Promise<string | undefined> => {
 /** What a field holds in the version that is deployed or on its way. It may be a secret. */
 export const heldBy = async (name: FieldName): Promise<string | undefined> => {
   const [item, items] = [itemFor(CONFIG[name], await screen()), await itemsInForce()]
-  return item && typeof items !== 'string' ? valueOf(items.find(({ key }) => key === item.name)) : undefined
+  // One that cannot print it shows what is no secret on its screen.
+  if (typeof items === 'string') return await isTooOldToPrint(items) && item && item.type !== 'password' ? item.value || item.default : undefined
+  return item && valueOf(items.find(({ key }) => key === item.name))
+}
+
+/** True where this KOTS is too old to print its configuration; throws where it did not answer, for then nobody knows. */
+const isTooOldToPrint = async (why: string): Promise<true> => {
+  const cli = await kotsCli()
+  if (cli === undefined || isOlder(cli, '1.59.0')) return true
+  throw new Unanswered(`KOTS does not print its configuration: ${why}.`, `See whether the admin console is well, then repeat the same line: ${adminConsole()}`)
 }
 
 /** Where KOTS does not print its configuration: its screen shows what is no secret, and what a deploy makes tells that there was one. */
@@ -144,11 +153,11 @@ const showsAll = async (filled: Filled): Promise<string | undefined> => {
 export const deployedOtherwise = async (filled: Filled): Promise<string[]> => {
   if (!await appIsThere() || !(await kotsVersions())?.some(({ status }) => status === 'deployed')) return []
   const [all, items] = [await screen(), await itemsInForce()]
-  if (typeof items === 'string') return []
+  if (typeof items === 'string') return await isTooOldToPrint(items) && []
   return (await Promise.all(Object.entries(filled).map(async ([name, value]) => {
-    const field = CONFIG[name as FieldName], item = itemFor(field, all), text = await textOf(value)
-    const held = item && valueOf(items.find(({ key }) => key === item.name))
-    return held && text !== undefined && held !== stored(item, text) ? [labelOf(field)] : []
+    const field = CONFIG[name as FieldName], item = itemFor(field, all), text = item && await textOf(value, item.type === 'file')
+    const [held, wanted] = [item && valueOf(items.find(({ key }) => key === item.name)), item && text !== undefined ? stored(item, text) : undefined]
+    return held && wanted !== undefined && held.trim() !== wanted.trim() ? [labelOf(field)] : []
   }))).flat()
 }
 

@@ -91,8 +91,6 @@ const shown = (uri: string): string => uri.replace(/\/\/[^@/]*@/, '//…@')
 export const proxyFits = ({ http, https, none }: Proxy) => preflight('proxy', 'addresses of proxies begin with http://, and what is inside the cluster is not proxied', async () => {
   const wrong = Object.entries({ '--http-proxy': http, '--https-proxy': https }).find(([, uri]) => uri && !uri.startsWith('http://'))
   if (wrong) return bad(`${wrong[0]} is ${shown(wrong[1] ?? '')}: the server's JVMs take no proxy that is asked through HTTPS`, `Write http://…: the proxy passes HTTPS on all the same.`)
-  const open = [http, https].find((uri) => uri?.includes('@'))
-  if (open) return bad(`${shown(open)} holds a user or a password, which would stand on command lines`, 'Leave them out here: the Config screen has fields of their own for them, HTTP Proxy User and Password.')
   if (!http && !https) return ok('none')
   return none ? ok([http, https].flatMap((uri) => (uri ? [shown(uri)] : [])).join(', ')) : warning('there is no list of hosts that are reached without the proxy', 'Add --no-proxy 127.0.0.1,localhost,.svc,.cluster.local and your GitHub and object storage, where these are inside.')
 })

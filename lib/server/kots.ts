@@ -120,11 +120,12 @@ export const inForceSince = async (values: Record<string, string>): Promise<stri
   if (await inForce(values) === undefined) return undefined
   const version = await versionInForce()
   let since = version?.deployedAt
-  // Whoever deployed since has done so a few times at most.
-  const before = (await kotsVersions() ?? []).filter(({ sequence, deployedAt }) => deployedAt && sequence < (version?.sequence ?? 0)).slice(0, 5)
+  const before = (await kotsVersions() ?? []).filter(({ sequence, deployedAt }) => deployedAt && sequence < (version?.sequence ?? 0))
   for (const { sequence, deployedAt } of before) {
     const items = await itemsAt(sequence)
-    if (typeof items === 'string' || Object.entries(values).some(([key, value]) => valueOf(items.find((item) => item.key === key)) !== value)) break
+    // Where one of them cannot be read nobody knows, and nothing is started anew for it.
+    if (typeof items === 'string') return 'never told'
+    if (Object.entries(values).some(([key, value]) => valueOf(items.find((item) => item.key === key)) !== value)) break
     since = deployedAt
   }
   return since ?? 'never told'

@@ -9,7 +9,10 @@ import { domainName, optional, text } from '../inputs.ts'
 import { line } from '../shell.ts'
 import { liveIn } from './certbot.ts'
 import type { Pair } from './certificates.ts'
-import { lacks, type Filled, type Value } from './config.ts'
+import { nothingElseIsUndeployed } from '../preflight.ts'
+import type { FieldName } from './config-screen.ts'
+import { isOneOf, lacks, type Filled, type Value } from './config.ts'
+import { appIsThere, kotsVersions } from './kots.ts'
 import { objectInputs } from './object-storage.ts'
 
 type Storage = 'aws' | 'gcp' | 's3'
@@ -18,7 +21,14 @@ const STORAGE: Storage[] = ['aws', 'gcp', 's3']
 /** The file that each runbook of the object storage writes. */
 const CREDENTIALS: Record<Storage, string> = { aws: 'credentials-circleci-server', s3: 'credentials-circleci-server', gcp: 'circleci-server-keyfile' }
 
-const proxyInput = (say: string, env: string) => ({ ...optional('uri', say), env })
+/** A password in it would stand on command lines; an error that shows it would be no better. */
+const proxyInput = (say: string, env: string) => {
+  const input = optional('uri', say)
+  return { ...input, env, parse: (given: string) => {
+    if (given.includes('@')) throw fail('holds a user or a password, which would stand on command lines.', 'Leave them out here: the Config screen has HTTP Proxy User and HTTP Proxy Password.', { code: EXIT.usage })
+    return input.parse(given)
+  } }
+}
 const fileInput = (say: string, env: string, otherwise: string) => text('file', say, { env, otherwise })
 
 export const fieldInputs = () => ({
@@ -64,7 +74,7 @@ export const pairOf = ({ certificate, key, folder, domain }: Given): Pair => (ce
 const storageFields = ({ storage, bucket, expiry, credentials, region, endpoint, role, account }: Given): Filled => {
   const file = credentials ?? CREDENTIALS[storage as Storage]
   if (storage === 'gcp') return { storage: 'Google Cloud Storage', gcsBucket: bucket, gcsExpiry: String(expiry), ...(account ? { gcsAccount: account } : { gcsKey: { file } }) }
-  const access: Filled = role ? { s3Role: role } : { s3AccessKey: { file, after: 'aws_access_key_id=' }, s3SecretKey: { file, after: 'aws_secret_access_key=' } }
+  const access: Filled = role ? { s3Authentication: 'IAM role', s3Role: role } : { s3AccessKey: { file, after: 'aws_access_key_id=' }, s3SecretKey: { file, after: 'aws_secret_access_key=' } }
   // Each of the two makes the screen ignore the other.
   return { storage: 'S3 Compatible', s3Bucket: bucket, ...(storage === 'aws' ? { s3Region: region ?? '' } : { s3Endpoint: endpoint ?? '' }), s3Expiry: String(expiry), ...access }
 }
@@ -79,15 +89,15 @@ export const fieldsOf = (given: Given): Filled => {
     signing: { file: signing }, encryption: { file: encryption },
     githubType: enterprise ? 'Enterprise' : 'Cloud', clientId: inApp('GITHUB_CLIENT_ID'), clientSecret: inApp('GITHUB_CLIENT_SECRET'),
     ...(enterprise ? { enterpriseDomain: enterprise, enterpriseToken: inApp('GITHUB_ENTERPRISE_TOKEN') } : {}),
-    ...(httpProxy ? { httpProxy } : {}), ...(httpsProxy ? { httpsProxy } : {}), ...(noProxy ? { noProxy } : {}),
+    ...(httpProxy || httpsProxy ? { proxy: '1' } : {}), ...(httpProxy ? { httpProxy } : {}), ...(httpsProxy ? { httpsProxy } : {}), ...(noProxy ? { noProxy } : {}),
     ...storageFields(given),
   }
 }
 
-/** What nobody can change once it is deployed. */
+/** What nobody can change once it is deployed; with other keysets history and artifacts would be lost. */
 export const finalOf = (given: Given): Filled => {
-  const { domain, githubType, enterpriseDomain } = fieldsOf(given)
-  return { domain, githubType, ...(enterpriseDomain ? { enterpriseDomain } : {}) } as Filled
+  const { domain, githubType, enterpriseDomain, signing, encryption } = fieldsOf(given)
+  return { domain, githubType, signing, encryption, ...(enterpriseDomain ? { enterpriseDomain } : {}) } as Filled
 }
 
 /** Which runbook writes the file of a field. */
@@ -115,3 +125,8 @@ export const addressIsFinal = (deployed: () => Promise<string[]>) => preflight('
   const others = await deployed()
   return others.length ? impossible(`this installation was set up with another ${others.join(' and ')}, which cannot be changed afterwards`, 'Name those that it has, or set up a new installation and move the data to it.') : ok('they are')
 })
+
+/** After the first deploy, a later one takes along nothing that somebody else saved. */
+export const nothingElseGoesAlong = (given: Given) => preflight('undeployed', 'KOTS holds nothing else that was saved and never deployed; it would go out with this', async () =>
+  (await appIsThere() && (await kotsVersions())?.some(({ status }) => status === 'deployed')
+    ? nothingElseIsUndeployed(isOneOf(Object.keys(fieldsOf(given)) as FieldName[])).look() : ok('nothing is deployed yet')))

@@ -208,6 +208,21 @@ export const takeLock = async (
   }
 }
 
+/** Two locks as one. */
+export const bothOf = (one: Lock, other: Lock): Lock => ({
+  hold: async (look) => {
+    await one.hold(look)
+    await other.hold(look)
+  },
+  at: (step) => [one, other].forEach((lock) => lock.at(step)),
+  release: async () => void await Promise.all([one.release(), other.release()]),
+})
+
+/** In a namespace that is not there yet nobody has a lock. */
+export const noneWithoutNamespace = (error: unknown): undefined => {
+  if (!(error instanceof Refused && error.status === 404)) throw error
+}
+
 /** Removes a lease that is as we know it. One that cannot be removed runs out by itself. */
 const drop = async ({ metadata }: V1Lease, home: string | undefined): Promise<void> => {
   for (let attempt = 1; attempt <= 3; attempt++) {

@@ -118,7 +118,8 @@ const proceed = async (place: Place, definition: Procedure<Inputs>, flags: Flags
     return EXIT.done
   }
   if (nothingToDo(plan)) {
-    if (!only) await (place.local ? sweepMachine() : sweepLock(homeOf(definition)))
+    if (!only && place.local) await sweepMachine()
+    else if (!only) await Promise.all([homeOf(definition), undefined].map(sweepLock))
     view.say(`${paint('green', '✓')} ${definition.outcome(values)}. Nothing to do.\n${factsScreen({}, facts)}`)
     view.data({ event: 'end', code: 0, changes: 0, before: facts, after: facts })
     return EXIT.done

@@ -14,7 +14,7 @@ import { lookAgain, openDoor } from './door.ts'
 import { EXIT, Fail, Stopped, sentence } from './fail.ts'
 import { openJournal, processStart, survivingChild, tilde } from './journal.ts'
 import type { Lock } from './lock.ts'
-import { me, takeLock } from './lock.ts'
+import { bothOf, me, noneWithoutNamespace, takeLock } from './lock.ts'
 import { lockMachine } from './machine.ts'
 import { confirmationOf, duration, effectsOf, openSteps } from './plan.ts'
 import { runSteps } from './run.ts'
@@ -127,7 +127,11 @@ export const perform = async (performance: Performance): Promise<number> => {
   }
   journal.write({ event: 'start', runbook: definition.name, line, by: me(), installation: performance.installation, node: process.version })
   try {
-    lock = performance.local ? await lockMachine(definition.name) : await takeLock(definition.name, { home: homeOf(definition), patience: definition.patience, stop: signals.signal, waiting: (holder) => view.say(wrap(holder)) })
+    const take = (home?: string) => takeLock(definition.name, { home, patience: definition.patience, stop: signals.signal, waiting: (holder) => view.say(wrap(holder)) })
+    lock = performance.local ? await lockMachine(definition.name) : await take(homeOf(definition))
+    // Once there is an installation, others have its lock in its own namespace.
+    const own = !performance.local && homeOf(definition) ? await take().catch(noneWithoutNamespace) : undefined
+    if (own) lock = bothOf(lock, own)
     if (performance.recheck) {
       lookAgain()
       // What puts nothing at risk may have come up meanwhile: a KOTS that could not be asked for a moment.

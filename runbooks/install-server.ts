@@ -4,6 +4,7 @@
  * Installation guide 3.3.0, phase 2, "Core services installation".
  */
 import { clock } from '../lib/clock.ts'
+import { PROFILE } from '../lib/cloud/aws.ts'
 import type { Dns } from '../lib/cloud/dns.ts'
 import { contextHasNamespace } from '../lib/cluster/context.ts'
 import { done, minutes, step, verifyStep } from '../lib/effect.ts'
@@ -26,6 +27,7 @@ const inputs = {
   serverVersion: SERVER_VERSION,
   ...fieldInputs(),
   dns: { ...text('route53|google|by-hand', 'where the zone of the domain is', { env: 'TLS_DNS', otherwise: 'by-hand', pattern: /^(route53|google|by-hand)$/, looks: 'route53, google or by-hand' }), choices: ['route53', 'google', 'by-hand'] },
+  profile: PROFILE,
   project: { ...optional('id', 'google: project of the zone'), env: 'CLOUDSDK_CORE_PROJECT' },
   setContext: { ...flag('name the namespace in the context of the kubeconfig, as the guide recommends'), env: 'INSTALL_SET_CONTEXT' },
   handOver: { ...flag('leave the first login to somebody else, and end before it'), env: 'INSTALL_HAND_OVER' },
@@ -61,7 +63,7 @@ export default runbook(import.meta, {
     'People get the link to the installation, and log in through GitHub.',
   ],
   steps: (values) => {
-    const { domain, license, password, enterprise, project, handOver, httpProxy, httpsProxy, noProxy } = values
+    const { domain, license, password, enterprise, project, profile, handOver, httpProxy, httpsProxy, noProxy } = values
     const console = { license, password, proxy: { http: httpProxy, https: httpsProxy, none: noProxy } }
     const filled = fieldsOf(values)
     const dns = values.dns === 'by-hand' ? undefined : values.dns as Dns
@@ -79,7 +81,7 @@ export default runbook(import.meta, {
       }),
       verifyStep('frontend', 'Wait until the frontend is ready', 'the frontend is ready', async () => [frontendRuns()]),
       verifyStep('balancer', 'Wait for the address of the load balancer', async () => (await addresses())[FRONT] ?? '', async () => [hasAddress(FRONT)]),
-      step('dns', 'Let both names lead there', () => haveNames(domain, dns, project), {
+      step('dns', 'Let both names lead there', () => haveNames(domain, dns, { project, profile }), {
         verify: () => namesLeadThere(domain), ...(dns ? {} : { manual: { say: () => namesByHand(domain), within: minutes(120) } }),
         back: 'The records may stay; what they led to before is in the plan and in the transcript.',
       }),

@@ -4,6 +4,7 @@
  * Installation guide 3.3.0, phase 1, "Frontend TLS certificates".
  */
 import { certbotIsThere, credentialsAreOurs, folderOf, haveCertificate, haveRenewed, liveIn, termsAreAgreed, wasOrdered, zoneIsThere } from '../lib/server/certbot.ts'
+import { PROFILE } from '../lib/cloud/aws.ts'
 import type { Dns } from '../lib/cloud/dns.ts'
 import { certificateChecks, certificateFacts, certificateLooks } from '../lib/server/certificates.ts'
 import { step, verifyStep } from '../lib/effect.ts'
@@ -39,6 +40,7 @@ export default runbooks(import.meta, {
         dns: { ...text('route53|google', 'where the zone of the domain is', { env: 'TLS_DNS', pattern: /^(route53|google)$/, looks: 'route53 or google' }), choices: ['route53', 'google'] },
         mail: text('address', 'address for the account at Let\'s Encrypt', { env: 'TLS_MAIL', pattern: /^[^@\s]+@[^@\s]+\.[^@\s]+$/, looks: 'an address: ops@example.com' }),
         credentials: { ...optional('file', 'key of a service account that may change the zone (google)'), env: 'TLS_CREDENTIALS' },
+        profile: PROFILE,
         staging: { ...flag('order one for practice, which no browser trusts; real ones are limited to 5 a week'), env: 'TLS_STAGING' },
       },
       examples: [
@@ -72,14 +74,14 @@ export default runbooks(import.meta, {
       guide,
       when: 'Regularly: what is still valid for long is left alone. A certificate of Let\'s Encrypt lasts 90 days at most.',
       cluster: false,
-      inputs: { domain, folder },
+      inputs: { domain, folder, profile: PROFILE },
       examples: ['--domain circleci.example.com', '--domain circleci.example.com --rehearse --scenario certificate-expires'],
       preflight: ({ domain, folder }) => [certbotIsThere(), wasOrdered(folder, domain)],
       outcome: ({ domain }) => `The certificate of ${domain} lasts`,
       facts: ({ domain, folder }) => certificateFacts(liveIn(folder, domain)),
       afterwards: ['The installation still has the old one, until this is done:', ...afterwards],
-      steps: ({ domain, folder }) => [
-        step('renew', 'Renew it in the way in which it was ordered', () => haveRenewed(folder, domain), { back: 'The one of before is in the folder archive, and valid until its end.' }),
+      steps: ({ domain, folder, profile }) => [
+        step('renew', 'Renew it in the way in which it was ordered', () => haveRenewed(folder, domain, profile), { back: 'The one of before is in the folder archive, and valid until its end.' }),
         verifyStep('holds', 'See that chain, key, names and dates are right', 'chain, key, names and dates are right', async () => certificateChecks(liveIn(folder, domain))),
       ],
     }),

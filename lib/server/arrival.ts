@@ -4,7 +4,7 @@
  */
 import type { Check, Done, Effect } from '../effect.ts'
 import { done, minutes } from '../effect.ts'
-import { haveRecord, type Dns } from '../cloud/dns.ts'
+import { haveRecord, type Account, type Dns } from '../cloud/dns.ts'
 import { allAvailable, kubectl, list, read, ref } from '../cluster/objects.ts'
 import { leadsTo } from '../names.ts'
 import { line } from '../shell.ts'
@@ -36,11 +36,11 @@ export const frontendRuns = (): Check => {
 }
 
 /** Both names lead to the load balancer; where `dns` says whose the zone is, by records that are made there. */
-export const haveNames = async (domain: string, dns: Dns | undefined, project: string | undefined): Promise<Done | Effect[]> => {
+export const haveNames = async (domain: string, dns: Dns | undefined, account: Account): Promise<Done | Effect[]> => {
   const address = await addressOf(FRONT)
   if (!address) return []
   const answers = await Promise.all(namesOf(domain).map(async (name): Promise<Done | Effect[]> => {
-    if (dns) return haveRecord(dns, name, address, project)
+    if (dns) return haveRecord(dns, name, address, account)
     return await leadsTo(name, address) === true ? done(`${name} leads to ${address}`) : []
   }))
   return answers.every((one) => 'done' in one) ? done(answers.map((one) => ('done' in one ? one.done : '')).join('; ')) : answers.flatMap((one) => ('done' in one ? [] : one))

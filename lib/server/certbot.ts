@@ -11,7 +11,7 @@ import { complaint, readTool, runTool } from '../tools.ts'
 import { publicZones, zoneOf, type Dns } from '../cloud/dns.ts'
 import { certificateFacts, lackOf, namesOf, type Pair } from './certificates.ts'
 
-export interface Order { domain: string; dns: Dns; mail: string; credentials: string | undefined; folder: string; staging: boolean }
+export interface Order { domain: string; dns: Dns; mail: string; credentials: string | undefined; profile: string | undefined; folder: string; staging: boolean }
 
 /** Certificates for practice lie apart: certbot would keep one of them in place of a real one. */
 export const folderOf = ({ folder, staging }: Pick<Order, 'folder' | 'staging'>): string => (staging ? `${folder}-staging` : folder)
@@ -39,23 +39,26 @@ const NOISE = /^(- - -|\d+ renew failure|All renewals failed|.* \(failure\)$|Ask
 /** What certbot says of itself, and asks for help with, is in its log. */
 const nextIn = (folder: string): string => `Look at what certbot says, and at the end of ${placeOf(join(folder, 'logs', 'letsencrypt.log'))}; mend it, then repeat the same line.`
 
-const effect = (id: string, words: string[], folder: string): Effect =>
+const effect = (id: string, words: string[], folder: string, profile: string | undefined): Effect => {
+  // The plugin of Route 53 takes it from there alone.
+  const env: Record<string, string> = profile ? { AWS_PROFILE: profile } : {}
   // certbot keeps a certificate that lasts: the same line again orders none.
-  ({ id, again: 'safe', command: { words }, call: () => runTool(words, nextIn(folder), minutes(15), { noise: NOISE }) })
+  return { id, again: 'safe', command: { words, env }, call: () => runTool(words, nextIn(folder), minutes(15), { noise: NOISE, env }) }
+}
 
 const wellIn = async (pair: Pair): Promise<Done> => done((await certificateFacts(pair))['certificate'] ?? '')
 
 /** There is a certificate for both names that lasts. */
 export const haveCertificate = async (order: Order): Promise<Done | Effect[]> => {
   const pair = liveIn(folderOf(order), order.domain)
-  return await lackOf(pair) === undefined ? wellIn(pair) : [effect(`certbot certonly ${order.domain}`, orderLine(order), folderOf(order))]
+  return await lackOf(pair) === undefined ? wellIn(pair) : [effect(`certbot certonly ${order.domain}`, orderLine(order), folderOf(order), order.profile)]
 }
 
 /** The certificate lasts, with the way in which it was ordered. */
-export const haveRenewed = async (folder: string, domain: string): Promise<Done | Effect[]> => {
+export const haveRenewed = async (folder: string, domain: string, profile: string | undefined): Promise<Done | Effect[]> => {
   const pair = liveIn(folder, domain)
   return await lackOf(pair) === undefined ? wellIn(pair)
-    : [effect(`certbot renew ${domain}`, renewLine(folder, domain), folder)]
+    : [effect(`certbot renew ${domain}`, renewLine(folder, domain), folder, profile)]
 }
 
 /** certbot ordered a certificate into this folder before. */
@@ -92,7 +95,7 @@ const ofProject = (credentials: string | undefined): string | undefined => {
 /** The zone in which certbot makes its record is there, as far as that can be asked. */
 export const zoneIsThere = (order: Order) => preflight('zone', `a public zone of ${order.domain} is there, as far as that can be asked`, async () => {
   const place = order.dns === 'route53' ? 'Route 53' : 'Google Cloud DNS'
-  const zones = await publicZones(order.dns, ofProject(order.credentials))
+  const zones = await publicZones(order.dns, { project: ofProject(order.credentials), profile: order.profile })
   if (!Array.isArray(zones)) return warning(`${place} cannot be asked for the zone: ${zones.unknown}`, 'Where there is no zone, certbot says so, and orders nothing.')
   const zone = zoneOf(zones, order.domain)
   return zone ? ok(`${zone.name} of ${place}`)

@@ -3,7 +3,7 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { license, preparedFiles } from '../../lib/rehearsal/bare.ts'
-import { setWhole } from '../../lib/rehearsal/kots.ts'
+import { setWhole, type Version } from '../../lib/rehearsal/kots.ts'
 import { later, type World } from '../../lib/rehearsal/world.ts'
 import { stage, type Stage } from './harness.ts'
 
@@ -69,6 +69,35 @@ describe.concurrent('what stands against it', () => {
     const { code, stderr } = await world.run('install-server', [...line, ...AWS, '--dns', 'route53', ...CONFIRMED])
     expect([code, flat(stderr)]).toEqual([3, expect.stringContaining(said)])
     expect(world.bytes()).toBe(before)
+  })
+
+  test('other keysets than the deployed ones, which would lose history; what somebody else saved; somebody else at work', async () => {
+    const world = begun()
+    expect((await install(world, ...AWS, '--dns', 'route53')).code).toBe(0)
+    const change = (how: Parameters<typeof world.change>[0]) => {
+      world.change(how)
+      return install(world, ...AWS, '--dns', 'route53')
+    }
+    const [newest] = world.world().kots.versions
+    const saved = await change(({ kots }) => { kots.versions.unshift({ ...structuredClone(newest as Version), sequence: 2, status: 'pending', versionLabel: '4.0.0' }) })
+    expect([saved.code, flat(saved.stderr)]).toEqual([3, expect.stringContaining('KOTS holds release 4.0.0, which was never deployed')])
+    const lease = { holderIdentity: 'operator@laptop-3', leaseDurationSeconds: 60, renewTime: '2022-11-22T03:00:00.000000Z', acquireTime: '2022-11-22T03:00:00.000000Z' }
+    const busy = await change(({ kots, objects, rules }) => {
+      kots.versions.shift()
+      Object.assign(kots.versions[0]?.values['storage_s3_expiry'] ?? {}, { value: '31' })
+      rules.renewed = lease.holderIdentity
+      objects['leases/circleci-server/circleci-runbooks'] = { apiVersion: 'coordination.k8s.io/v1', kind: 'Lease', metadata: { name: 'circleci-runbooks', namespace: 'circleci-server' }, spec: lease }
+    })
+    expect([busy.code, flat(busy.stderr)]).toEqual([4, expect.stringContaining('operator@laptop-3')])
+    const other = await change(({ kots }) => { Object.assign(kots.versions[0]?.values['encryption_keyset'] ?? {}, { value: 'another one' }) })
+    expect([other.code, flat(other.stderr)]).toEqual([3, expect.stringContaining('another Encryption Signing Key, which cannot be changed')])
+    expect(Object.keys(world.world().objects).filter((key) => key.startsWith('leases/'))).toEqual(['leases/circleci-server/circleci-runbooks'])
+  })
+
+  test('the password of a proxy is shown nowhere', async () => {
+    const { code, all } = await install(begun(), ...AWS, '--http-proxy', 'http://u:hunter2@proxy:3128')
+    expect([code, all]).toEqual([2, expect.stringContaining('HTTP Proxy Password')])
+    expect(all).not.toContain('hunter2')
   })
 
   test('a deploy that fails: what to look at; the same line deploys again', async () => {

@@ -141,6 +141,11 @@ describe('make', () => {
     expect(await make(state, 'install-aws', 'REHEARSE=1', `ENV=${file}`, 'DRY_RUN=1')).toMatchObject({ code: 0 })
   })
 
+  test('DRY_RUN=y is no real run', async () => {
+    const { code, all } = await make(fresh('aws'), 'install-aws', 'REHEARSE=1', 'DRY_RUN=y')
+    expect([code, all]).toEqual([2, expect.stringContaining('DRY_RUN=y is neither yes nor no. Nothing was changed.')])
+  })
+
   test('an env file that is not there', async () => {
     const { code, all } = await make(fresh('aws'), 'status', 'ENV=/no/such.env')
     expect([code, all]).toEqual([2, expect.stringContaining('The env file /no/such.env does not exist.')])

@@ -11,7 +11,7 @@ import { done, minutes } from '../effect.ts'
 import { EXIT, Fail, fail } from '../fail.ts'
 import { Once, placeOf, readSecret, writeSecret } from '../files.ts'
 import { stateFolder } from '../journal.ts'
-import { line } from '../shell.ts'
+import { line, type Command } from '../shell.ts'
 import { readTool, runTool } from '../tools.ts'
 
 export type Value = string | number | boolean | string[]
@@ -150,7 +150,7 @@ export const haveInit = async (tf: Terraform): Promise<Done | Effect[]> => {
   if ((await tf.look()).is === 'planned') return done('module and providers are there')
   const own = ['init', ...QUIET]
   return [{
-    id: 'terraform init', again: 'safe', command: { words: tf.words(...own) },
+    id: 'terraform init', again: 'safe', command: lineOf(tf.words(...own)),
     call: () => act(tf, own, minutes(10), ` Where it asks what to do with a state that lies elsewhere: ${line(tf.words('init', '-migrate-state'))}`),
   }]
 }
@@ -182,10 +182,17 @@ export const havePlan = async (tf: Terraform): Promise<Done | Effect[]> => {
   // Its events tell what it would do; its own words would tell the clients' key too.
   const own = ['plan', '-input=false', '-lock-timeout=60s', '-json', `-out=${PLAN}`]
   return [{
-    id: 'terraform plan', again: 'safe', command: { words: tf.words(...own) }, call: () => act(tf, own, minutes(10)),
+    id: 'terraform plan', again: 'safe', command: lineOf(tf.words(...own)), call: () => act(tf, own, minutes(10)),
     ...(seen.is === 'planned' ? { preview: async () => ({ changes: seen.actions.map(({ address, action }) => ({ what: address, from: action === 'create' ? '–' : 'there', to: `${action}d` })) }) } : { onlyInCall: 'What Terraform would do is known after init. It adds without a question; anything else ends the run, and is asked at the next.' }),
   }]
 }
+
+/** The line of an apply that was not asked about: it applies a plan that adds, and no other. */
+const addingOnly = ({ words }: Terraform, own: string[]): string[] => ['bash', '-c',
+  `plan=$(${line(words('show', '-json', PLAN))}) || exit; if grep -qE '"actions":\\[("create",)?"(update|delete)' <<<"$plan"; then echo 'It does more than add: read the plan first.' >&2; exit 1; fi; exec ${line(words(...own))}`]
+
+/** A line in the account that the run works in. */
+const lineOf = (words: string[]): Command => ({ words, ...(process.env['AWS_PROFILE'] ? { env: { AWS_PROFILE: process.env['AWS_PROFILE'] } } : {}) })
 
 /** The saved plan is applied. What it does other than to add is a danger; `risk` says what comes of that. */
 export const haveApplied = async (tf: Terraform, risk: (seen: Look) => Promise<string | undefined>): Promise<Done | Effect[]> => {
@@ -196,7 +203,7 @@ export const haveApplied = async (tf: Terraform, risk: (seen: Look) => Promise<s
   const danger = others.length ? [await risk(seen), `Terraform ${told}`].filter(Boolean).join('; ') : undefined
   const own = ['apply', ...QUIET, '-lock-timeout=60s', PLAN]
   return [{
-    id: 'terraform apply', again: 'mint', ...(danger ? { danger } : {}), command: { words: tf.words(...own) },
+    id: 'terraform apply', again: 'mint', ...(danger ? { danger } : {}), command: lineOf(danger ? tf.words(...own) : addingOnly(tf, own)),
     unfit: async () => {
       const saved = await savedIn(tf)
       return saved && seen.is === 'planned' && textOf(saved) === textOf(seen.actions) ? undefined

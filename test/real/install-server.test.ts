@@ -147,7 +147,7 @@ describe('install-server', () => {
     const { code, all } = await running.ended
     expect(code, all).toBe(0)
     expect(await here.get('apps/v1/deployments/frontend')).toMatchObject({ status: { availableReplicas: 1 } })
-    expect((await here.get('apps/v1/statefulsets')).items.map(({ metadata, status }: any) => [metadata.name, status.readyReplicas])).toEqual(['mongodb', 'postgresql', 'rabbitmq', 'redis', 'vault'].map((name) => [name, 1]))
+    expect((await here.get('apps/v1/statefulsets')).items.map(({ metadata, status }: any) => [metadata.name, status.readyReplicas])).toEqual(['mongodb', 'nomad-server', 'postgresql', 'rabbitmq', 'redis', 'vault'].map((name) => [name, 1]))
     expect(statuses(here)).toEqual([[1, 'deployed'], [0, 'pending_config']])
     expect(stored(here)).toEqual(here.wanted)
     const lead = await leadsOf(here)

@@ -12,8 +12,8 @@ export default defineConfig({
     root: new URL('.', import.meta.url).pathname,
     include: ['**/*.test.ts'],
     globalSetup: ['./setup.ts', '../bundle.ts'],
-    // They wait far more than they work: the files share the cluster, four at once.
-    maxWorkers: 4,
+    // They wait far more than they work: the files share the cluster, three at once.
+    maxWorkers: 3,
     testTimeout: 240_000,
     hookTimeout: 240_000,
   },

@@ -172,7 +172,7 @@ export const mayNotUseVelero = () => fail('KOTS runs with rights in its own name
 
 const completes = (find: () => Promise<{ backup: Backup | undefined; took: number[] }>): Check => ({
   say: 'the backup is complete', within: hours(4), prints: 'Completed',
-  command: { words: ['sh', '-c', `${line(kubectl(['get', 'backups.velero.io', '--sort-by=.metadata.creationTimestamp', '-o', 'jsonpath={range .items[*]}{.status.phase}{"\\n"}{end}'], 'Backup', VELERO))} | tail -n 1`] },
+  command: { words: ['sh', '-c', `${line(kubectl(['get', 'backups.velero.io', '--sort-by=.metadata.creationTimestamp', '-o', `jsonpath={range .items[?(@.metadata.annotations.kots\\.io/kotsadm-deploy-namespace=="${cluster().namespace}")]}{.status.phase}{"\\n"}{end}`], 'Backup', VELERO))} | tail -n 1`] },
   holds: async () => {
     const { backup, took } = await find()
     if (!backup) return 'there is none yet'

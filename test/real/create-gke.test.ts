@@ -27,7 +27,7 @@ beforeEach(() => {
 })
 
 const run = (flags: string[] = []): Promise<Ended> =>
-  start(here, [process.execPath, BUNDLE, '--project', google.project, '--region', 'europe-west1', '--ignore-preflight', 'tools', ...flags], { env: google.env }).ended
+  start(here, [process.execPath, BUNDLE, '--project', google.project, '--region', 'europe-west1', '--ignore-preflight', 'gke-plugin', ...flags], { env: google.env }).ended
 const changes = () => google.requests.filter((one) => !one.startsWith('GET') && !/:(get|test)Iam/.test(one))
 
 test('looking changes nothing; gcloud enables the API and makes the cluster, once; and takes the line that writes its context', async () => {

@@ -5,7 +5,7 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
 import type { Effect } from './effect.ts'
 import { clock } from './clock.ts'
-import { EXIT, Lost, Refused, fail, mayBeDone, sentence } from './fail.ts'
+import { EXIT, Lost, Refused, fail, isForNow, mayBeDone, sentence } from './fail.ts'
 import { commandLine } from './shell.ts'
 
 const through = new AsyncLocalStorage<string>()
@@ -92,7 +92,7 @@ export const openDoor = (guard: Guard): Door => ({
       } catch (error) {
         carriedOutBefore = lost && effect.again === 'guarded' && isRefusal(error)
         if (carriedOutBefore) break
-        const sendAgain = isPassing(error, effect.again) && effect.again !== 'mint' && attempt < ATTEMPTS
+        const sendAgain = maySendAgain(error, effect.again) && effect.again !== 'mint' && attempt < ATTEMPTS
         const wait = (error instanceof Refused && error.retryAfter) || 2 ** (attempt - 1) * 1000
         guard.record({
           event: 'effect-end', effect: effect.id, line, error: sentence(error), ms: clock.now() - started,
@@ -112,7 +112,6 @@ export const openDoor = (guard: Guard): Door => ({
 /** A no to the second sending of what the first, whose answer was lost, carried out. */
 const isRefusal = (error: unknown): boolean => error instanceof Refused && [404, 409].includes(error.status)
 
-/** A trouble that passes by itself: worth sending again what is safe to send again. */
-const isPassing = (error: unknown, again: Effect['again']): boolean =>
-  error instanceof Lost || (error instanceof Refused
-    && (error.status === 429 || error.status >= 500 || (error.status === 409 && again === 'safe')))
+/** Worth sending again: the answer was lost, or the no is one for now; of what is safe, also one that somebody else's change caused. */
+const maySendAgain = (error: unknown, again: Effect['again']): boolean =>
+  error instanceof Lost || isForNow(error) || (error instanceof Refused && error.status === 409 && again === 'safe')

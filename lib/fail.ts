@@ -65,9 +65,11 @@ export class NoCredentials extends Fail {}
 export const lacksCredentials = (error: unknown): boolean =>
   error instanceof NoCredentials || (error instanceof Refused && error.status === 401)
 
+/** A server's no for now: too many ask, or something is wrong with it. */
+export const isForNow = (error: unknown): error is Refused => error instanceof Refused && (error.status === 429 || error.status >= 500)
+
 /** A trouble that passes by itself. */
-export const isPassing = (error: unknown): boolean =>
-  error instanceof Unanswered || (error instanceof Refused && (error.status === 429 || error.status >= 500))
+export const isPassing = (error: unknown): boolean => error instanceof Unanswered || isForNow(error)
 
 /** The answer of a request may have been lost after it was carried out: only the world knows. */
 export class Lost extends Error {}

@@ -9,7 +9,7 @@ import { hostname, userInfo } from 'node:os'
 import { clock } from './clock.ts'
 import { asRunner, once } from './door.ts'
 import type { Fail } from './fail.ts'
-import { EXIT, Lost, Refused, Stopped, fail } from './fail.ts'
+import { EXIT, Lost, Refused, Stopped, fail, isForNow } from './fail.ts'
 import { processStart } from './journal.ts'
 import { duration } from './plan.ts'
 import { request } from './cluster/kubernetes.ts'
@@ -152,7 +152,7 @@ export const takeLock = async (
         }
       } catch (error) {
         // Somebody was faster, our answer was lost, the server is busy: the next look tells.
-        const passes = error instanceof Lost || (error instanceof Refused && (error.status === 409 || error.status === 429 || error.status >= 500))
+        const passes = error instanceof Lost || isForNow(error) || (error instanceof Refused && error.status === 409)
         if (!passes || clock.now() - began >= patience) throw error
       }
       await clock.sleep(2000, stop)

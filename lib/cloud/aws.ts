@@ -3,10 +3,10 @@
  * the command's name and input, since the aws CLI is generated from the same model.
  */
 import type { Change, Effect } from '../effect.ts'
-import { clock } from '../clock.ts'
+import { askedAgain } from '../again.ts'
 import { mustBeInDoor } from '../door.ts'
 import { bad, ok, preflight, warning } from '../effect.ts'
-import { EXIT, Fail, Lost, NoCredentials, Refused, Unanswered, isPassing } from '../fail.ts'
+import { EXIT, Fail, Lost, NoCredentials, Refused, Unanswered } from '../fail.ts'
 import { Once } from '../files.ts'
 import { optional, text } from '../inputs.ts'
 import { agentFor } from './proxy.ts'
@@ -42,8 +42,6 @@ export interface Aws {
   words(service: Service, command: string, input: object): string[]
 }
 
-const ATTEMPTS = 5
-
 /** The account of the operator's credentials, or of a profile of theirs, in a region. */
 export const awsIn = (region: string, profile?: string): Aws => {
   if (profile) process.env['AWS_PROFILE'] = profile
@@ -74,16 +72,15 @@ export const awsAs = (region: string, as?: KeyOf): Pick<Aws, 'read' | 'change'> 
   },
   read: async <T>(service: Service, command: string, input: object) => {
     if (!isRead(command)) throw new Error(`${service}.${command} is no read`)
-    for (let attempt = 1; ; attempt++) {
+    return askedAgain(async () => {
       try {
         return await carry(region, service, command, input, as) as T
       } catch (error) {
         const said = refusal(error, service, command, true, as)
         if (said instanceof Refused && said.status === 404) return undefined
-        if (!isPassing(said) || attempt >= ATTEMPTS) throw said
-        await clock.sleep(250 * 2 ** attempt)
+        throw said
       }
-    }
+    })
   },
 })
 

@@ -3,14 +3,13 @@
  */
 import type { Effect } from '../effect.ts'
 import type { Command } from '../shell.ts'
-import { clock } from '../clock.ts'
+import { askedAgain } from '../again.ts'
 import { bad, minutes, ok, preflight } from '../effect.ts'
 import { EXIT, Refused, Unanswered, fail } from '../fail.ts'
 import { line } from '../shell.ts'
 import { installing } from '../software.ts'
 import { readTool, runTool } from '../tools.ts'
 
-const ATTEMPTS = 5
 const ABSENT = /NOT_FOUND|matched no objects|not found: 404|HTTPError 404|code=404|Requested entity was not found|The resource '[^']*' was not found/
 const REFUSED = /PERMISSION_DENIED|does not have permission|HTTPError 403|code=403|Required '[\w.]+' permission/
 const NOBODY = /do(es)? not currently have an active account|invalid_grant|Reauthentication|problem refreshing your current auth|UNAUTHENTICATED|HTTPError 401/
@@ -49,16 +48,15 @@ export const gcpIn = (project: string): Gcp => {
 
 /** What gcloud prints; undefined where Google says that there is none. Asked again while nobody answers. */
 export const askGcloud = async (asked: string[], what: string, refused: (text: string, status: 401 | 403) => Error): Promise<string | undefined> => {
-  for (let attempt = 1; ; attempt++) {
+  return askedAgain(async () => {
     const { code, stdout, stderr } = await readTool(asked)
     if (code === 0) return stdout
     const text = complaintIn(stderr) || `it ended with ${code}`
     if (ABSENT.test(text)) return undefined
     if (NOBODY.test(text) && !UNREACHED.test(text)) throw refused(text, 401)
     if (REFUSED.test(text)) throw refused(text, 403)
-    if (attempt >= ATTEMPTS) throw new Unanswered(`Google does not answer gcloud ${what}: ${text}`, `Check the network and HTTPS_PROXY; this should answer: ${line(asked)}`)
-    await clock.sleep(250 * 2 ** attempt)
-  }
+    throw new Unanswered(`Google does not answer gcloud ${what}: ${text}`, `Check the network and HTTPS_PROXY; this should answer: ${line(asked)}`)
+  })
 }
 
 export const NEXT = 'Look at what Google says, mend it, then repeat the same line; it goes on where it stopped.'

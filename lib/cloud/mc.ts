@@ -4,7 +4,7 @@
  */
 import type { Effect } from '../effect.ts'
 import type { Command } from '../shell.ts'
-import { clock } from '../clock.ts'
+import { askedAgain } from '../again.ts'
 import { once } from '../door.ts'
 import { bad, minutes, ok, preflight, warning } from '../effect.ts'
 import { EXIT, Refused, Unanswered, fail } from '../fail.ts'
@@ -15,7 +15,6 @@ import { readTool, runTool } from '../tools.ts'
 /** One line of `--json`. */
 export interface Said { [field: string]: unknown; error?: { message?: string; cause?: { message?: string; error?: { Code?: string } } } }
 
-const ATTEMPTS = 5
 const ABSENT = /NoSuchUser|NoSuchPolicy|NoSuchBucket|(bucket|user|policy|object)\b.* does not exist/i
 /** What the store says of credentials that it does not know. */
 export const UNKNOWN_KEY = /InvalidAccessKeyId|SignatureDoesNotMatch|signature we calculated|Access Key Id you provided does not exist/
@@ -27,7 +26,7 @@ export const askMc = async (words: string[], env: Record<string, string> = {}): 
 
 /** The same as text. Asked again while nobody answers. */
 export const askMcText = async (words: string[], env: Record<string, string> = {}): Promise<string | undefined> => {
-  for (let attempt = 1; ; attempt++) {
+  return askedAgain(async () => {
     const { code, stdout, stderr } = await readTool(['mc', ...words, '--json'], { env })
     const error = `${stdout}\n${stderr}`.split('\n').flatMap(parse).find((one) => one.error)?.error
     if (code === 0 && !error) return stdout
@@ -38,9 +37,8 @@ export const askMcText = async (words: string[], env: Record<string, string> = {
     // Its advice stands in the cause. Where it expects a store or a folder, it takes an alias that it does not know for a folder.
     const noAlias = [error?.message, text].find((one) => one && /No such alias|Requested path .* not found/.test(one))
     if (noAlias) throw fail(noAlias, 'Name an alias that there is: mc alias list', { code: EXIT.preflight })
-    if (attempt >= ATTEMPTS) throw new Unanswered(`The store does not answer mc ${words.slice(0, 3).join(' ')}: ${text}`, `Check the network, and whether the store runs; this should answer: ${line(['mc', ...words])}`)
-    await clock.sleep(250 * 2 ** attempt)
-  }
+    throw new Unanswered(`The store does not answer mc ${words.slice(0, 3).join(' ')}: ${text}`, `Check the network, and whether the store runs; this should answer: ${line(['mc', ...words])}`)
+  })
 }
 
 const parse = (text: string): Said[] => {

@@ -2,9 +2,10 @@
  * Requests to the cluster, and commands in its pods. Bodies stay the JSON that the server sent (typed models would
  * drop the fields that they do not know, and a kept manifest must lose nothing).
  */
+import { askedAgain } from '../again.ts'
 import { clock } from '../clock.ts'
 import { mustBeInDoor } from '../door.ts'
-import { EXIT, Lost, Refused, Unanswered, fail, sentence } from '../fail.ts'
+import { EXIT, Lost, Refused, Unanswered, fail, isForNow, sentence } from '../fail.ts'
 import { client, connected, credential, renewCredentials } from './kubeconfig.ts'
 
 export { cluster, connect } from './kubeconfig.ts'
@@ -20,23 +21,19 @@ export interface Request {
 
 /** Longest time that one request may take. */
 const REQUEST_TIMEOUT = 30_000
-const READ_ATTEMPTS = 5
 
 /**
  * One request. Reads are repeated while a trouble may pass; writes are sent once (the door repeats them).
  * Throws `Refused` for a server's no, `Lost` when the answer of a write was lost.
  */
-export const request = async <T>(method: string, path: string, { query = {}, body, type, attempts = READ_ATTEMPTS }: Request = {}): Promise<T> => {
+export const request = async <T>(method: string, path: string, { query = {}, body, type, attempts }: Request = {}): Promise<T> => {
   const reads = method === 'GET' || query['dryRun'] === 'All' || path.endsWith('/selfsubjectaccessreviews')
   if (!reads) mustBeInDoor(`${method} ${path}`)
-  for (let attempt = 1; ; attempt++) {
-    try {
-      return await accepted(() => send<T>(method, path, query, body, type))
-    } catch (error) {
-      const passing = error instanceof Refused ? error.status === 429 || error.status >= 500 : error instanceof Unreachable
-      if (!reads || !passing || attempt >= attempts) throw explain(error, reads)
-      await clock.sleep((error instanceof Refused && error.retryAfter) || 250 * 2 ** attempt)
-    }
+  const ask = () => accepted(() => send<T>(method, path, query, body, type))
+  try {
+    return await (reads ? askedAgain(ask, { passes: (error) => isForNow(error) || error instanceof Unreachable, ...(attempts ? { attempts } : {}) }) : ask())
+  } catch (error) {
+    throw explain(error, reads)
   }
 }
 

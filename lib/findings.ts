@@ -1,5 +1,5 @@
 /** A reading runbook's list of things looked at: each with what was found, and what to type where it is not well. */
-import type { Preflight } from './effect.ts'
+import type { Preflight, Verdict } from './effect.ts'
 import type { Report } from './runbook.ts'
 import { bad } from './effect.ts'
 import { Fail } from './fail.ts'
@@ -28,12 +28,12 @@ export const findings = async (checks: Preflight[] | Record<string, Preflight[]>
   }
 }
 
-const resultOf = async ({ name, look }: Preflight, group: string): Promise<CheckResult & { group: string }> => ({
-  name, group, ignored: false,
-  verdict: await look().catch((error: unknown) => {
-    if (error instanceof Fail) return bad(error.message, error.next)
-    throw error
-  }),
+const resultOf = async (check: Preflight, group: string): Promise<CheckResult & { group: string }> => ({ name: check.name, group, ignored: false, verdict: await verdictOf(check) })
+
+/** What is found; that it cannot be looked at is no good either. */
+export const verdictOf = ({ look }: Preflight): Promise<Verdict> => look().catch((error: unknown) => {
+  if (error instanceof Fail) return bad(error.message, error.next)
+  throw error
 })
 
 const namesOf = (results: CheckResult[]): string => [...new Set(results.map(({ name }) => name))].join(', ')

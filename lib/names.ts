@@ -23,3 +23,7 @@ export const leadsTo = async (name: string, target: string): Promise<true | stri
   if (found.some((address) => wanted.includes(address))) return true
   return found.length ? `${name} is ${found.join(', ')}` : `${name} has no address`
 }
+
+/** The same for a script, which prints `same` where it does. The target is a word of bash. */
+export const leadsToLine = (name: string, target: string): string =>
+  `to=${target}; dig +short ${name} A | grep -E "^[0-9.]+$" | grep -qxF "$(echo "$to"; dig +short "$to" A)" && echo same`

@@ -11,8 +11,8 @@ import type { Chosen, Flags, Place, ReviewedPlan } from './place.ts'
 import type { View } from './view.ts'
 import { askName, askYes, atTerminal, declined } from './ask.ts'
 import { clock } from './clock.ts'
-import { bad } from './effect.ts'
 import { EXIT, Fail, fail } from './fail.ts'
+import { verdictOf } from './findings.ts'
 import { flagOf } from './inputs.ts'
 import { checkStateFolder, earlierRuns, folderOf } from './journal.ts'
 import { sweepLock } from './lock.ts'
@@ -119,7 +119,7 @@ const proceed = async (place: Place, definition: Procedure<Inputs>, flags: Flags
   }
   if (nothingToDo(plan)) {
     if (!only && place.local) await sweepMachine()
-    else if (!only) await Promise.all([homeOf(definition), undefined].map(sweepLock))
+    else if (!only) for (const home of new Set([homeOf(definition), undefined])) await sweepLock(home)
     view.say(`${paint('green', '✓')} ${definition.outcome(values)}. Nothing to do.\n${factsScreen({}, facts)}`)
     view.data({ event: 'end', code: 0, changes: 0, before: facts, after: facts })
     return EXIT.done
@@ -171,13 +171,7 @@ const look = async (checks: Preflight[], ignore: string): Promise<CheckResult[]>
   const ignored = ignore.split(',').map((name) => name.trim()).filter(Boolean)
   const unknown = ignored.find((name) => !checks.some((check) => check.name === name))
   if (unknown) throw fail(`There is no preflight check ${unknown}.`, `It has: ${checks.map(({ name }) => name).join(', ')}.`, { code: EXIT.usage })
-  return Promise.all(checks.map(async ({ name, look: ask }) => {
-    const verdict = await ask().catch((error: unknown) => {
-      if (error instanceof Fail) return bad(error.message, error.next)
-      throw error
-    })
-    return { name, verdict, ignored: ignored.includes(name) }
-  }))
+  return Promise.all(checks.map(async (check) => ({ name: check.name, verdict: await verdictOf(check), ignored: ignored.includes(check.name) })))
 }
 
 const preflightFailure = (stopped: CheckResult[], line: (more: Flags) => string, flags: Flags): Fail => {

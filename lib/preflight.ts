@@ -6,7 +6,7 @@ import type { Permission } from './cluster/objects.ts'
 import { clock } from './clock.ts'
 import { ask, bad, hours, ok, preflight, warning } from './effect.ts'
 import { Refused } from './fail.ts'
-import { adminConsole, changedItems, deployedOf, isOlder, kotsCli, kotsTrouble, kotsVersions, serverVersion } from './server/kots.ts'
+import { adminConsole, changedItems, deployedOf, isOlder, kotsCli, kotsTrouble, kotsVersions, READABLE, serverVersion } from './server/kots.ts'
 import { LEASE } from './lock.ts'
 import { cluster } from './cluster/kubernetes.ts'
 import { list, missingPermissions } from './cluster/objects.ts'
@@ -39,8 +39,8 @@ export const kotsIsAtLeast = (release: string, why: string) => preflight('kots-v
   return isOlder(version, release) ? bad(`KOTS ${version}: ${why} from ${release} on`, installing('kots')) : ok(`KOTS ${version}`)
 })
 
-/** The first KOTS that server 3.x works with, the first that shows its configuration, the one that the last releases were tested with. */
-const KOTS = { first: '1.47.3', readable: '1.59.0', tested: '1.65.0' }
+/** The first KOTS that server 3.x works with, and the one that its last releases were tested with. */
+const KOTS = { first: '1.47.3', tested: '1.65.0' }
 
 /** The plugin is one that goes with a release of the server. */
 export const kotsFits = (server: string) => preflight('kots', `kubectl has the plugin kots, ${KOTS.first} or newer; for server 3.4 ${KOTS.tested}`, async () => {
@@ -48,7 +48,7 @@ export const kotsFits = (server: string) => preflight('kots', `kubectl has the p
   if (!version) return bad(await kotsTrouble() ?? 'kubectl has no plugin kots, which installs the server', installing('kots'))
   if (!/^\d/.test(version)) return warning(`the plugin kots is ${version}`, `See whether it is ${KOTS.tested}: kubectl kots version`)
   if (isOlder(version, KOTS.first)) return bad(`KOTS ${version}, and ${KOTS.first} or newer is wanted`, installing('kots'))
-  if (isOlder(version, KOTS.readable)) return warning(`KOTS ${version} cannot show its configuration, which ${KOTS.readable} and newer can: the Config screen is filled in by hand`, installing('kots'))
+  if (isOlder(version, READABLE)) return warning(`KOTS ${version} cannot show its configuration, which ${READABLE} and newer can: the Config screen is filled in by hand`, installing('kots'))
   if (isOlder(version, KOTS.tested) && !isOlder(server, '3.4.0')) return warning(`KOTS ${version}, and server ${server} was tested with ${KOTS.tested}`, installing('kots'))
   return isOlder(KOTS.tested, version) ? warning(`KOTS ${version} is newer than any that server 3.x was tested with`, installing('kots')) : ok(`${version} (${KOTS.first} or newer; for 3.4 ${KOTS.tested})`)
 })

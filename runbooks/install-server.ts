@@ -7,12 +7,13 @@ import { clock } from '../lib/clock.ts'
 import { PROFILE } from '../lib/cloud/aws.ts'
 import type { Dns } from '../lib/cloud/dns.ts'
 import { contextHasNamespace } from '../lib/cluster/context.ts'
+import { EVERYTHING } from '../lib/cluster/objects.ts'
 import { done, minutes, step, verifyStep } from '../lib/effect.ts'
 import { flag, optional, text } from '../lib/inputs.ts'
 import { SERVER_VERSION } from '../lib/cluster/sizing.ts'
 import { kotsFits, permissionsAllow } from '../lib/preflight.ts'
 import { runbook } from '../lib/runbook.ts'
-import { frontendRuns, haveNames, loginIsSeen, namesByHand, namesLeadThere, somebodyHasLoggedIn, statusAnswers } from '../lib/server/arrival.ts'
+import { frontendRuns, haveNames, loginByHand, loginIsSeen, namesByHand, namesLeadThere, somebodyHasLoggedIn, statusAnswers } from '../lib/server/arrival.ts'
 import { addresses, FRONT, hasAddress } from '../lib/server/balancers.ts'
 import { certificateLooks } from '../lib/server/certificates.ts'
 import { byHand, deployedOtherwise, haveConfig, savedAs } from '../lib/server/config.ts'
@@ -49,7 +50,7 @@ export default runbook(import.meta, {
     '--domain circleci.example.com --storage aws --bucket circleci-server-data --region us-east-1 --expiry 30 --dns route53 --rehearse --yes --confirm rehearsal',
   ],
   preflight: (values) => [
-    permissionsAllow([{ verbs: ['*'], resource: '*', group: '*', clusterWide: true }], 'default'),
+    permissionsAllow([EVERYTHING], 'default'),
     kotsFits(values.serverVersion), namespaceIsFree(), licenseFits(values.license, clock.now()),
     filesAreThere(values), ...certificateLooks(pairOf(values)),
     proxyFits({ http: values.httpProxy, https: values.httpsProxy, none: values.noProxy }),
@@ -90,8 +91,8 @@ export default runbook(import.meta, {
         manual: { say: () => unproxiedByHand(noProxy), within: minutes(60) },
         verify: () => kotsReaches((status) => status === 'deployed', 'KOTS has deployed it', undefined),
       })] : []),
-      step('login', 'Log in for the first time', async () => (handOver ? done('handed over') : somebodyHasLoggedIn(domain, handOver)), {
-        manual: { say: async () => `log in at https://${domain}: the first who does is its administrator`, within: minutes(60) }, verify: async () => [loginIsSeen(domain)],
+      step('login', 'Log in for the first time', async () => (handOver ? done('handed over') : somebodyHasLoggedIn(domain)), {
+        manual: { say: async () => loginByHand(domain), within: minutes(60) }, verify: async () => [loginIsSeen(domain)],
       }),
     ]
   },

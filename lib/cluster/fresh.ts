@@ -9,8 +9,8 @@ import { oncePerLook } from '../door.ts'
 import { done, minutes } from '../effect.ts'
 import { fail } from '../fail.ts'
 import { connectTo } from './kubeconfig.ts'
-import { kubectl, list, missingPermissions, patch, ref, type Kind } from './objects.ts'
-import { bytes } from './quantity.ts'
+import { nodeIsReady, shapeOf } from './nodes.ts'
+import { EVERYTHING, kubectl, list, missingPermissions, patch, ref, type Kind } from './objects.ts'
 import { sizeSays } from './sizing.ts'
 
 /** A cluster that may not be there yet. */
@@ -37,9 +37,7 @@ const line = async (fresh: Fresh, words: string[], kind: Kind): Promise<string[]
 /** The nodes that are ready, and what they have together. */
 export const readyNodes = async (fresh: Fresh): Promise<Shape | undefined> => {
   if (!await contextOf(fresh)) return undefined
-  const ready = (await list('Node')).filter(({ status }) => status?.conditions?.some(({ type, status: is }) => type === 'Ready' && is === 'True'))
-  const sum = (what: 'cpu' | 'memory') => ready.reduce((total, { status }) => total + Number(bytes(status?.capacity?.[what])), 0)
-  return { nodes: ready.length, cores: sum('cpu'), gigabytes: sum('memory') / 1e9 }
+  return shapeOf((await list('Node')).filter(nodeIsReady))
 }
 
 /** So many nodes have joined, and are ready. */
@@ -64,7 +62,7 @@ export const youAreAdmin = async (fresh: Fresh, give: string): Promise<Check> =>
   command: { words: await line(fresh, ['auth', 'can-i', '*', '*', '--all-namespaces'], 'Node') },
   holds: async () => {
     if (!await contextOf(fresh)) return 'no context of it'
-    return (await missingPermissions([{ verbs: ['*'], resource: '*', group: '*', clusterWide: true }])).length ? 'you are not' : true
+    return (await missingPermissions([EVERYTHING])).length ? 'you are not' : true
   },
   hint: async () => `Have somebody who is one give it to you: ${give}`,
 })

@@ -6,12 +6,12 @@ import type { V1Node } from '@kubernetes/client-node'
 import type { Preflight, Verdict } from '../effect.ts'
 import { bad, ok, preflight, todo, warning } from '../effect.ts'
 import { Fail, lacksCredentials, Refused } from '../fail.ts'
-import { bytes, bytesOf } from './quantity.ts'
 import { cluster, connect, request } from './kubernetes.ts'
+import { nodeIsReady, shapeOf } from './nodes.ts'
 import type { ClusterOptions } from './kubeconfig.ts'
 import { EVERYTHING, kubectl, list, missingPermissions, type Permission } from './objects.ts'
 import { line } from '../shell.ts'
-import { kubernetesFits, lacksOf, rangeText, sizingOf, supportedKubernetes, type Shape } from './sizing.ts'
+import { kubernetesFits, lacksOf, rangeText, sizingOf, supportedKubernetes } from './sizing.ts'
 
 /** Whether a cluster answers; what it is, or why there is none. */
 export interface Seen { there: boolean; verdict: Verdict }
@@ -45,23 +45,11 @@ export const clusterIsIn = async (way: ClusterOptions, provider: string | undefi
   return { there: false, verdict: warning(`context ${cluster().context} leads to a cluster somewhere else: its nodes are ${ids[0]}`, elsewhere(make)) }
 }
 
-/** Thousandths of a core: '4' is 4000, '3920m' 3920. */
-const millis = (text = '0'): number => (text.endsWith('m') ? Number(text.slice(0, -1)) : Number(bytesOf(text) ?? 0n) * 1000)
-
-const isReady = ({ spec, status }: V1Node): boolean => !spec?.unschedulable && status?.conditions?.some(({ type, status: is }) => type === 'Ready' && is === 'True') === true
-
-/** What the nodes have in all that take pods now. */
-export const shapeOf = (nodes: V1Node[]): Shape => {
-  const ready = nodes.filter(isReady)
-  const sum = (of: (node: V1Node) => number) => ready.reduce((all, node) => all + of(node), 0)
-  return {
-    nodes: ready.length, cores: sum(({ status }) => millis(status?.capacity?.['cpu'])) / 1000,
-    gigabytes: sum(({ status }) => Number(bytes(status?.capacity?.['memory']))) / 1e9,
-  }
-}
+/** Those that take pods now. */
+const takePods = (nodes: V1Node[]): V1Node[] => nodes.filter((node) => nodeIsReady(node) && !node.spec?.unschedulable)
 
 export const clusterIsBigEnough = (users: number) => preflight('size', 'the nodes that are ready have the cores and the memory of the guide\'s table', async () => {
-  const shape = shapeOf(await list('Node')), row = sizingOf(users)
+  const shape = shapeOf(takePods(await list('Node'))), row = sizingOf(users)
   const found = `${shape.nodes} nodes, ${Math.floor(shape.cores)} cores, ${Math.floor(shape.gigabytes)} GB`
   const lacks = lacksOf(shape, row)
   return lacks.length ? bad(`${found}: too small for ${row.users} (${lacks.join(', ')})`, `Add nodes, or take bigger ones; those that there are: ${line(kubectl(['get', 'nodes'], 'Node'))}`)

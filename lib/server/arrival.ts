@@ -6,7 +6,7 @@ import type { Check, Done, Effect } from '../effect.ts'
 import { done, minutes } from '../effect.ts'
 import { haveRecord, type Account, type Dns } from '../cloud/dns.ts'
 import { allAvailable, kubectl, list, read, ref } from '../cluster/objects.ts'
-import { leadsTo } from '../names.ts'
+import { leadsTo, leadsToLine } from '../names.ts'
 import { line } from '../shell.ts'
 import { readTool } from '../tools.ts'
 import { addressOf, FRONT } from './balancers.ts'
@@ -55,16 +55,13 @@ export const namesByHand = async (domain: string): Promise<string> => {
 
 /** Before there is an address, the command that prints it. */
 const printAddress = (): string => `"$(${line(kubectl(['get', 'service', FRONT, '-o', 'jsonpath={.status.loadBalancer.ingress[0].hostname}{.status.loadBalancer.ingress[0].ip}'], 'Service'))})"`
-/** One address of the name is one of the target's, which may itself be an address. */
-const leads = (name: string, target: string): string =>
-  `to=${target}; dig +short ${name} A | grep -E "^[0-9.]+$" | grep -qxF "$(echo "$to"; dig +short "$to" A)" && echo same`
 
 /** Each name leads to the load balancer, as this machine resolves it. */
 export const namesLeadThere = async (domain: string): Promise<Check[]> => {
   const address = await addressOf(FRONT)
   return namesOf(domain).map((name) => ({
     say: `${name} leads to ${address ?? 'the load balancer'}`, within: minutes(60), prints: 'same',
-    command: { words: ['sh', '-c', leads(name, address ?? printAddress())] },
+    command: { words: ['sh', '-c', leadsToLine(name, address ?? printAddress())] },
     holds: async () => (address ? leadsTo(name, address) : 'the load balancer has no address'),
     hint: async () => `DNS may take as long as the record of before was to be kept (its TTL). This should show it: dig +short ${name}`,
   }))
@@ -104,14 +101,15 @@ const users = async (): Promise<number | undefined> => {
   return code === 0 && found !== undefined ? Number(found) : undefined
 }
 
+export const loginByHand = (domain: string): string => `log in at https://${domain}: the first who does is its administrator`
+
 /** The first login, which makes the first user and its administrator. */
-export const somebodyHasLoggedIn = async (domain: string, handOver: boolean): Promise<Done | Effect[]> => {
-  if (!await read(FRONTEND)) return []
+export const somebodyHasLoggedIn = async (domain: string): Promise<Done | Effect[]> => {
+  const frontend = await read(FRONTEND)
+  if (!frontend) return []
   const count = await users()
   if (count) return done(`the installation has ${count === 1 ? 'a user' : `${count} users`}`)
-  const byHand = `log in at https://${domain}: the first who does is its administrator`
-  if (count === undefined && await read(FRONTEND).then((frontend) => Boolean(frontend?.status?.availableReplicas))) return done(`cannot be seen from here: ${byHand}`)
-  return handOver ? done(`handed over: ${byHand}`) : []
+  return count === undefined && frontend.status?.availableReplicas ? done(`cannot be seen from here: ${loginByHand(domain)}`) : []
 }
 
 export const loginIsSeen = (domain: string): Check => ({

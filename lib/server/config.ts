@@ -12,7 +12,7 @@ import { placeOf, readSecret } from '../files.ts'
 import { line, quote, type Pipe } from '../shell.ts'
 import { runTool } from '../tools.ts'
 import { CONFIG, type Field, type FieldName } from './config-screen.ts'
-import { adminConsole, appIsThere, configYaml, inForce, isOlder, itemsInForce, kots, kotsCli, kotsVersions, mustBeNewest, SLUG, valueOf } from './kots.ts'
+import { adminConsole, appIsThere, configYaml, inForce, isOlder, itemsInForce, kots, kotsCli, kotsVersions, mustBeNewest, READABLE, SLUG, valueOf } from './kots.ts'
 import { askConsole } from './kotsadm.ts'
 
 /**
@@ -125,15 +125,17 @@ const holds = async (filled: Filled): Promise<string | undefined> => {
 export const heldBy = async (name: FieldName): Promise<string | undefined> => {
   const [item, items] = [itemFor(CONFIG[name], await screen()), await itemsInForce()]
   // One that cannot print it shows what is no secret on its screen.
-  if (typeof items === 'string') return await isTooOldToPrint(items) && item && item.type !== 'password' ? item.value || item.default : undefined
+  if (typeof items === 'string') {
+    await mustBeTooOld(items)
+    return item && item.type !== 'password' ? item.value || item.default : undefined
+  }
   return item && valueOf(items.find(({ key }) => key === item.name))
 }
 
-/** True where this KOTS is too old to print its configuration; throws where it did not answer, for then nobody knows. */
-const isTooOldToPrint = async (why: string): Promise<true> => {
+/** This KOTS is too old to print its configuration; throws where it did not answer, for then nobody knows. */
+const mustBeTooOld = async (why: string): Promise<void> => {
   const cli = await kotsCli()
-  if (cli === undefined || isOlder(cli, '1.59.0')) return true
-  throw new Unanswered(`KOTS does not print its configuration: ${why}.`, `See whether the admin console is well, then repeat the same line: ${adminConsole()}`)
+  if (cli !== undefined && !isOlder(cli, READABLE)) throw new Unanswered(`KOTS does not print its configuration: ${why}.`, `See whether the admin console is well, then repeat the same line: ${adminConsole()}`)
 }
 
 /** Where KOTS does not print its configuration: its screen shows what is no secret, and what a deploy makes tells that there was one. */
@@ -153,7 +155,10 @@ const showsAll = async (filled: Filled): Promise<string | undefined> => {
 export const deployedOtherwise = async (filled: Filled): Promise<string[]> => {
   if (!await appIsThere() || !(await kotsVersions())?.some(({ status }) => status === 'deployed')) return []
   const [all, items] = [await screen(), await itemsInForce()]
-  if (typeof items === 'string') return await isTooOldToPrint(items) && []
+  if (typeof items === 'string') {
+    await mustBeTooOld(items)
+    return []
+  }
   return (await Promise.all(Object.entries(filled).map(async ([name, value]) => {
     const field = CONFIG[name as FieldName], item = itemFor(field, all), text = item && await textOf(value, item.type === 'file')
     const [held, wanted] = [item && valueOf(items.find(({ key }) => key === item.name)), item && text !== undefined ? stored(item, text) : undefined]

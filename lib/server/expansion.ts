@@ -11,7 +11,7 @@ import {
   asked, claimsOf, claimsOfAll, classesOf, holdsItsSize, isExternal, isReady, namedItem, otherOwner, podNames, podsOf, setOf, sizeItem, templateSize,
 } from './databases.ts'
 import { bad, impossible, ok, preflight, warning } from '../effect.ts'
-import { isOlder, kotsCli, kotsItems, kotsTrouble, listItems, valueOf } from './kots.ts'
+import { isOlder, kotsCli, kotsItems, kotsTrouble, listItems, valueOf, READABLE } from './kots.ts'
 import { kubectl, list, read, ref } from '../cluster/objects.ts'
 import { GI, bytes, quantityOf } from '../cluster/quantity.ts'
 import { clockTime, modifiableAgain, resizeEvents } from './resize.ts'
@@ -51,7 +51,7 @@ export const kotsKnowsTheSize = (dbs: Database[], size: string, kotsItem: string
   // It is there: to go on as if it were not would leave to a person what it can do in a minute.
   if (trouble) return bad(trouble, `See what it says, then repeat the same line: ${line(['kubectl', 'kots', 'version'])}`)
   if (!cli) return warning(`${items}: KOTS cannot be told by command`, `Install it (https://kots.io/install/1.65.0). ${byHand}`)
-  if (typeof items === 'string') return warning(isOlder(cli, '1.59.0') ? `KOTS ${cli} cannot list its configuration; 1.59 can` : `KOTS cannot list its configuration: ${items}`, byHand)
+  if (typeof items === 'string') return warning(isOlder(cli, READABLE) ? `KOTS ${cli} cannot list its configuration; 1.59 can` : `KOTS cannot list its configuration: ${items}`, byHand)
   const found = await Promise.all(dbs.map(async (db) => ({ db, item: await sizeItem(db, kotsItem) })))
   const refused = (await Promise.all(found.map(({ db, item }) => namedWrongly(db, namedItem(db, kotsItem), item, items)))).find((verdict) => verdict)
   if (refused) return refused

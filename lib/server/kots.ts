@@ -15,6 +15,8 @@ import { line } from '../shell.ts'
 import { TOO_LATE, complaint, readTool, runTool } from '../tools.ts'
 
 export const SLUG = 'circleci-server'
+/** The first KOTS that prints its configuration. */
+export const READABLE = '1.59.0'
 
 /** Whether the admin console is installed. */
 export const consoleRuns = oncePerLook(async () => Boolean(await read(ref('Deployment', 'kotsadm')) ?? await read(ref('StatefulSet', 'kotsadm'))))
@@ -85,7 +87,7 @@ const readVersions = async (): Promise<KotsVersion[] | undefined> => {
  * They include passwords: only keys, and values of items that are no secrets, are ever shown.
  */
 export const kotsItems = oncePerLook(async (): Promise<Item[] | string> => {
-  if (await predates('1.59.0')) return `KOTS ${await kotsCli()} cannot list its configuration`
+  if (await predates(READABLE)) return `KOTS ${await kotsCli()} cannot list its configuration`
   return itemsOf(await ask('get', 'config', '--appslug', SLUG))
 })
 

@@ -10,11 +10,10 @@ import { done, minutes, verifyStep } from '../effect.ts'
 import { addresses, BALANCERS, FRONT, hasAddress } from '../server/balancers.ts'
 import { Unanswered } from '../fail.ts'
 import { adminConsole, kotsItems, setAndDeploy, valueOf } from '../server/kots.ts'
-import { clients, nomadServers, startAnew } from '../server/nomad.ts'
+import { clients, clientsAreReady, nomadServers, startAnew } from '../server/nomad.ts'
 import { request } from '../cluster/kubernetes.ts'
-import { leadsTo } from '../names.ts'
+import { leadsTo, leadsToLine } from '../names.ts'
 import { collection, kubectl, read, ref, remove } from '../cluster/objects.ts'
-import { line } from '../shell.ts'
 
 const KEPT = ref('ConfigMap', 'circleci-runbooks-restore')
 
@@ -124,8 +123,6 @@ const front = async (backup: string): Promise<{ name: string; old: string; now: 
   return old && now ? { name: await domain() ?? 'DOMAIN', old, now } : undefined
 }
 
-const resolved = (name: string): string => `dig +short ${name} A | grep -E "^[0-9.]+$" | sort`
-
 /** The name of the installation leads to the new load balancer: only whoever keeps its DNS can see to it. */
 export const dnsLeadsThere = (after: After) => async (): Promise<Done | Effect[]> => {
   const early = await stands(after)
@@ -140,7 +137,7 @@ export const dnsChecks = (backup: string) => async (): Promise<Check[]> => {
   const moved = await front(backup)
   return moved ? [{
     say: `${moved.name} leads to ${moved.now} (was ${moved.old}): change that where its DNS is kept`, within: minutes(60), prints: 'same',
-    command: { words: ['sh', '-c', `[ "$(${resolved(moved.name)})" = "$(${resolved(moved.now)})" ] && echo same || echo different`] },
+    command: { words: ['sh', '-c', `${leadsToLine(moved.name, moved.now)} || echo different`] },
     holds: () => leadsTo(moved.name, moved.now),
     hint: async () => `Let ${moved.name} (and app.${moved.name}) lead to ${moved.now} where its DNS is kept, or repeat the line with --hand-over; this should show it: dig +short ${moved.name}`,
   }] : []
@@ -167,15 +164,8 @@ const restartClients = async (backup: string): Promise<string> => {
 
 export const clientChecks = (backup: string) => async (): Promise<Check[]> => {
   const wanted = await clientsBefore(backup)
-  const pod = (await nomadServers())[0]?.metadata?.name ?? 'NOMAD-SERVER'
-  const status = kubectl(['exec', pod, '--', 'nomad', 'node', 'status'], 'Pod')
   return wanted ? [{
-    say: `${wanted} Nomad clients are connected again: ${await restartClients(backup)}`, within: minutes(60), prints: 'back',
-    command: { words: ['sh', '-c', `[ "$(${line(status)} | grep -c "ready *$")" -ge ${wanted} ] && echo back || echo "not yet"`] },
-    holds: async () => {
-      const now = await clients()
-      return (now ?? 0) >= wanted || `${now ?? 'unknown how many'} of ${wanted}`
-    },
-    hint: async () => `By hand: ${await restartClients(backup)}; or repeat the line with --hand-over. This shows them: ${line(status)}`,
+    ...await clientsAreReady(wanted, async () => `By hand: ${await restartClients(backup)}; or repeat the line with --hand-over.`),
+    say: `${wanted} Nomad clients are connected again: ${await restartClients(backup)}`, within: minutes(60),
   }] : []
 }

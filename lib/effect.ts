@@ -111,6 +111,9 @@ export const verifyStep = (id: string, title: string, agreed: string | (() => Pr
   },
 })
 
+/** The answer of a step that is done, as `why` says, where `condition` holds. */
+export const doneWhere = (condition: unknown, why: string, todo: Step['todo']): Step['todo'] => async () => (condition ? done(why) : todo())
+
 /** One step for several things: all that is missing of any of them, in order, or done when each is. */
 export const forEach = async <T>(things: T[], todo: (thing: T) => Promise<Done | Effect[]>): Promise<Done | Effect[]> => {
   const answers = await Promise.all(things.map(todo))

@@ -8,7 +8,7 @@ import { PROFILE } from '../lib/cloud/aws.ts'
 import type { Dns } from '../lib/cloud/dns.ts'
 import { contextHasNamespace } from '../lib/cluster/context.ts'
 import { EVERYTHING } from '../lib/cluster/objects.ts'
-import { done, minutes, step, verifyStep } from '../lib/effect.ts'
+import { doneWhere, minutes, step, verifyStep } from '../lib/effect.ts'
 import { flag, optional, text } from '../lib/inputs.ts'
 import { SERVER_VERSION } from '../lib/cluster/sizing.ts'
 import { kotsFits, permissionsAllow } from '../lib/preflight.ts'
@@ -91,7 +91,7 @@ export default runbook(import.meta, {
         manual: { say: () => unproxiedByHand(noProxy), within: minutes(60) },
         verify: () => kotsReaches((status) => status === 'deployed', 'KOTS has deployed it', undefined),
       })] : []),
-      step('login', 'Log in for the first time', async () => (handOver ? done('handed over') : somebodyHasLoggedIn(domain)), {
+      step('login', 'Log in for the first time', doneWhere(handOver, 'handed over', () => somebodyHasLoggedIn(domain)), {
         manual: { say: async () => loginByHand(domain), within: minutes(60) }, verify: async () => [loginIsSeen(domain)],
       }),
     ]

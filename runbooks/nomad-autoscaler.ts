@@ -6,14 +6,14 @@
 import { accountIsOurs, accountIsThere, ACCOUNT, emailOf, haveAccount, haveBinding, PROJECT } from '../lib/cloud/accounts.ts'
 import { accountAnswers, awsIn, PROFILE, roleInput, roleTrusts } from '../lib/cloud/aws.ts'
 import { gcpIn, projectAnswers } from '../lib/cloud/gcp.ts'
-import { havePolicy } from '../lib/cloud/grants.ts'
+import { havePolicy, holderOf } from '../lib/cloud/grants.ts'
 import { fileIsOurs, haveKey, haveUser, userFacts, userIsOurs } from '../lib/cloud/iam.ts'
 import { identityIsOn, memberOf } from '../lib/cloud/identity.ts'
 import { accountFacts, googleFileIsOurs, haveGoogleKey } from '../lib/cloud/keys.ts'
 import { scalerPolicy } from '../lib/cloud/policies.ts'
 import { awsGroup, googleGroup, groupIsThere, isZone, sizesWanted } from '../lib/cloud/scaling.ts'
 import { cluster } from '../lib/cluster/kubernetes.ts'
-import { done, step, type Step } from '../lib/effect.ts'
+import { doneWhere, step, type Step } from '../lib/effect.ts'
 import { EXIT, fail } from '../lib/fail.ts'
 import { flag, optional, text, type Values } from '../lib/inputs.ts'
 import { serverIsAtLeast } from '../lib/preflight.ts'
@@ -69,10 +69,10 @@ const fieldsOf = async (values: Given): Promise<Filled> => {
 
 const onAws = (values: Given): Step[] => {
   const { role, user, credentials } = values, { aws, group } = inAws(values)
-  const unlessRole = (todo: () => ReturnType<typeof haveUser>) => async () => (role ? done('the role is used in place of a user') : todo())
+  const unlessRole = (todo: Step['todo']) => doneWhere(role, 'the role is used in place of a user', todo)
   return [
     step('user', 'Make the IAM user', unlessRole(() => haveUser(aws, user))),
-    step('policy', 'Let it grow and shrink this group, and no other', async () => havePolicy(aws, role ? { role: role.split('/').at(-1) ?? '' } : { user }, USER, scalerPolicy((await group.sizes())?.arn ?? ''))),
+    step('policy', 'Let it grow and shrink this group, and no other', async () => havePolicy(aws, holderOf(role, user), USER, scalerPolicy((await group.sizes())?.arn ?? ''))),
     step('key', 'Make an access key, into the credentials file', unlessRole(async () => haveKey(aws, user, { file: credentials, cluster: { key: await heldBy('autoscalerAccessKey') } })), {
       back: `An access key that was never used and is not in ${credentials} is deleted when the same line runs again.`,
     }),
@@ -81,7 +81,7 @@ const onAws = (values: Given): Step[] => {
 
 const onGcp = (values: Given): Step[] => {
   const { project = '', serviceAccount, workloadIdentity, credentials } = values, { gcp, email } = inGcp(values)
-  const only = (wanted: boolean, why: string, todo: () => ReturnType<typeof haveAccount>) => async () => (wanted ? todo() : done(why))
+  const only = (wanted: boolean, why: string, todo: Step['todo']) => doneWhere(!wanted, why, todo)
   return [
     step('account', 'Make the service account', () => haveAccount(gcp, serviceAccount, 'Nomad autoscaler service account'), { verify: async () => [accountIsThere(gcp, serviceAccount)] }),
     step('bind-role', 'Let it grow and shrink groups: the role of the guide, which Google limits to a project', () => haveBinding(gcp, PROJECT, project, `serviceAccount:${email}`, 'roles/compute.admin')),

@@ -7,8 +7,8 @@
 import { awsActor } from '../lib/cloud/actors.ts'
 import { accountAnswers, awsIn, PROFILE, regionInput, roleInput, roleTrusts } from '../lib/cloud/aws.ts'
 import { bucketIs, bucketIsOursOrFree, bucketSuitsExpiry, haveBucket, protectBucket } from '../lib/cloud/buckets.ts'
-import { done, step } from '../lib/effect.ts'
-import { havePolicy, policyFits } from '../lib/cloud/grants.ts'
+import { doneWhere, step, type Step } from '../lib/effect.ts'
+import { havePolicy, holderOf, policyFits } from '../lib/cloud/grants.ts'
 import { fileIsOurs, haveKey, userFacts, haveUser, keyIdIn, userIsOurs } from '../lib/cloud/iam.ts'
 import { readSecret } from '../lib/files.ts'
 import { AFTERWARDS, accountIn, fileInput, keySettings, namespaceInput, nameInput, objectInputs, settings } from '../lib/server/object-storage.ts'
@@ -61,8 +61,8 @@ export default runbook(import.meta, {
   afterwards: AFTERWARDS,
   steps: ({ bucket, region, profile, user, role, credentials }) => {
     const aws = awsIn(region, profile), key = awsActor(region, bucket, credentials)
-    const unlessRole = (todo: () => ReturnType<typeof haveUser>, why = 'the role is used in place of a user') => async () => (role ? done(why) : todo())
-    const holder = role ? { role: role.split('/').at(-1) ?? '' } : { user }
+    const unlessRole = (todo: Step['todo'], why = 'the role is used in place of a user') => doneWhere(role, why, todo)
+    const holder = holderOf(role, user)
     return [
       step('bucket', 'Make the bucket', () => haveBucket(aws, bucket), { back: 'The bucket stays; an empty one costs nothing.' }),
       step('protect', 'Keep the bucket private and encrypted; without versions, which would outlive what expires', () => protectBucket(aws, bucket, { versions: false })),

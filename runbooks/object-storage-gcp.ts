@@ -7,7 +7,7 @@
  */
 import { accountIsOurs, accountIsThere, ACCOUNT, BUCKET, emailOf, haveAccount, haveBinding, PROJECT_ID } from '../lib/cloud/accounts.ts'
 import { googleActor } from '../lib/cloud/actors.ts'
-import { done, step } from '../lib/effect.ts'
+import { doneWhere, step, type Step } from '../lib/effect.ts'
 import { gcpIn, projectAnswers } from '../lib/cloud/gcp.ts'
 import { gcsBucketIsFor, haveGcsBucket, isGcsBucket } from '../lib/cloud/gcs.ts'
 import { memberOf } from '../lib/cloud/identity.ts'
@@ -67,7 +67,7 @@ export default runbook(import.meta, {
   steps: ({ bucket, project, location, serviceAccount, workloadIdentity, serverNamespace, credentials }) => {
     const gcp = gcpIn(project), email = emailOf(project, serviceAccount), member = `serviceAccount:${email}`
     const key = googleActor(gcp, email, bucket, credentials)
-    const only = (wanted: boolean, why: string, todo: () => ReturnType<typeof haveAccount>) => async () => (wanted ? todo() : done(why))
+    const only = (wanted: boolean, why: string, todo: Step['todo']) => doneWhere(!wanted, why, todo)
     const [unlessKey, unlessIdentity] = ['a key is used in place of Workload Identity', 'Workload Identity is used in place of a key']
     return [
       step('bucket', 'Make the bucket, closed to the public', () => haveGcsBucket(gcp, bucket, location), { back: 'The bucket stays; an empty one costs nothing.' }),

@@ -5,7 +5,7 @@
  */
 import { accountAnswers, awsIn, PROFILE, regionInput, roleInput, roleTrusts } from '../lib/cloud/aws.ts'
 import { bucketIsOursOrFree, haveBucket, protectBucket } from '../lib/cloud/buckets.ts'
-import { done, step, verifyStep } from '../lib/effect.ts'
+import { doneWhere, step, verifyStep, type Step } from '../lib/effect.ts'
 import { havePolicy } from '../lib/cloud/grants.ts'
 import { fileIsOurs, haveKey, userFacts, haveUser, keyIdIn, userIsOurs } from '../lib/cloud/iam.ts'
 import { text } from '../lib/inputs.ts'
@@ -61,7 +61,7 @@ export default runbook(import.meta, {
       provider: 'aws' as const, bucket, config: { region }, snapshotConfig: { region },
       access: role ? { annotations: { 'eks.amazonaws.com/role-arn': role } } : { file: credentials },
     }
-    const unlessRole = (todo: () => ReturnType<typeof haveUser>) => async () => (role ? done('the role is used in place of a user') : todo())
+    const unlessRole = (todo: Step['todo']) => doneWhere(role, 'the role is used in place of a user', todo)
     return [
       step('bucket', 'Make the bucket', () => haveBucket(aws, bucket), { back: 'The bucket stays; an empty one costs nothing.' }),
       step('protect', 'Keep the bucket private, encrypted, with versions', () => protectBucket(aws, bucket, { versions: true })),

@@ -4,7 +4,7 @@
  * Installation guide 3.3.0, "Server 3.x backups on GCP"; operations guide 3.4.1, "Backup and Restore".
  */
 import { accountIsOurs, accountIsThere, ACCOUNT, BUCKET, emailOf, haveAccount, haveBinding, haveRole, PROJECT, PROJECT_ID, ROLE } from '../lib/cloud/accounts.ts'
-import { done, step, verifyStep } from '../lib/effect.ts'
+import { doneWhere, step, verifyStep, type Step } from '../lib/effect.ts'
 import { gcpIn, projectAnswers } from '../lib/cloud/gcp.ts'
 import { gcsBucketIsFor, haveGcsBucket } from '../lib/cloud/gcs.ts'
 import { accountSigns, annotationOf, haveAnnotation, identityIsOn, memberOf } from '../lib/cloud/identity.ts'
@@ -59,7 +59,7 @@ export default runbook(import.meta, {
       provider: 'gcp' as const, bucket, config: workloadIdentity ? { serviceAccount: email } : {}, snapshotConfig: {},
       access: workloadIdentity ? { annotations: annotationOf(email) } : { file: credentials },
     }
-    const only = (wanted: boolean, why: string, todo: () => ReturnType<typeof haveAccount>) => async () => (wanted ? todo() : done(why))
+    const only = (wanted: boolean, why: string, todo: Step['todo']) => doneWhere(!wanted, why, todo)
     const [unlessKey, unlessIdentity] = ['a key is used in place of Workload Identity', 'Workload Identity is used in place of a key']
     return [
       step('bucket', 'Make the bucket, closed to the public', () => haveGcsBucket(gcp, bucket, location), { back: 'The bucket stays; an empty one costs nothing.' }),

@@ -6,13 +6,13 @@
 import { amiInput, imagesAreThere } from '../lib/cloud/amis.ts'
 import { accountAnswers, accountOf, awsIn, PROFILE, regionInput, roleInput, roleTrusts } from '../lib/cloud/aws.ts'
 import { ranges } from '../lib/cloud/cidr.ts'
-import { havePolicy, policyFits } from '../lib/cloud/grants.ts'
+import { havePolicy, holderOf, policyFits } from '../lib/cloud/grants.ts'
 import { fileIsOurs, haveKey, haveUser, userFacts, userIsOurs } from '../lib/cloud/iam.ts'
 import { vmPolicy, vpcArn } from '../lib/cloud/policies.ts'
 import { groupFacts, groupIn, groupIsOurs, haveGroup, haveRules, onGroup, toldGroup } from '../lib/cloud/security-groups.ts'
 import { clientsSubnets, clientsSubnetsAreThere, networkIsTold, networkOf, subnetsAreOfOneZone, subnetsInput, vpcOf } from '../lib/cloud/vpc.ts'
 import { cluster } from '../lib/cluster/kubernetes.ts'
-import { done, step, verifyStep } from '../lib/effect.ts'
+import { doneWhere, step, verifyStep, type Step } from '../lib/effect.ts'
 import { orNone, text, type Values } from '../lib/inputs.ts'
 import { runbook } from '../lib/runbook.ts'
 import { addressOf, hasAddress, serviceIsThere } from '../lib/server/balancers.ts'
@@ -101,8 +101,8 @@ export default runbook(import.meta, {
   steps: (values) => {
     const { user, role, credentials } = values
     const { aws, group, rules, policy } = inAws(values)
-    const unlessRole = (todo: () => ReturnType<typeof haveUser>) => async () => (role ? done('the role is used in place of a user') : todo())
-    const holder = role ? { role: role.split('/').at(-1) ?? '' } : { user }
+    const unlessRole = (todo: Step['todo']) => doneWhere(role, 'the role is used in place of a user', todo)
+    const holder = holderOf(role, user)
     return [
       verifyStep('balancer', 'Wait for the address of its load balancer', async () => `${NAME} is ${await addressOf(NAME)}`, async () => [hasAddress(NAME)]),
       step('group', 'Make the security group of the VMs', () => haveGroup(group, 'CircleCI VM Service security group'), { back: 'The group may stay: as long as it has no rules it lets nobody in.' }),

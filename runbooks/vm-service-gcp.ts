@@ -12,7 +12,7 @@ import { identityIsOn, memberOf } from '../lib/cloud/identity.ts'
 import { accountFacts, googleFileIsOurs, haveGoogleKey } from '../lib/cloud/keys.ts'
 import { chosenNetwork, networkIsChosen, networksIn, ownerOf, type Chosen } from '../lib/cloud/networks.ts'
 import { cluster } from '../lib/cluster/kubernetes.ts'
-import { done, step, verifyStep } from '../lib/effect.ts'
+import { doneWhere, step, verifyStep, type Step } from '../lib/effect.ts'
 import { flag, optional, text, type Values } from '../lib/inputs.ts'
 import { serverIsAtLeast } from '../lib/preflight.ts'
 import { runbook } from '../lib/runbook.ts'
@@ -107,7 +107,7 @@ export default runbook(import.meta, {
   steps: (values) => {
     const { project, serviceAccount, workloadIdentity, credentials } = values
     const { gcp, email, wall, rules } = inGcp(values), member = `serviceAccount:${email}`
-    const only = (wanted: boolean, why: string, todo: () => ReturnType<typeof haveAccount>) => async () => (wanted ? todo() : done(why))
+    const only = (wanted: boolean, why: string, todo: Step['todo']) => doneWhere(!wanted, why, todo)
     return [
       verifyStep('balancer', 'Wait for the address of its load balancer', async () => `${NAME} is ${await addressOf(NAME)}`, async () => [hasAddress(NAME)]),
       step('firewall', 'Let in the pods of the cluster, the Nomad clients, and people who log in to their jobs', async () => haveFirewalls(await wall(), await rules())),

@@ -10,6 +10,9 @@ import { samePolicy, sizeOf, type Policy } from './policies.ts'
 /** Whom a policy is of. A role is named by its name, not by its ARN. */
 export type Holder = { user: string } | { role: string }
 
+/** The role, by its ARN, where one is used; else the user. */
+export const holderOf = (role: string | undefined, user: string): Holder => (role ? { role: role.split('/').at(-1) ?? '' } : { user })
+
 interface Held { PolicyDocument: string }
 const textIn = ({ PolicyDocument }: Held): string => decodeURIComponent(PolicyDocument)
 

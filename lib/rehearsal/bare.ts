@@ -7,6 +7,7 @@ import { nomadServer } from './furnish.ts'
 import { installation, NAMESPACE, podStatus } from './installation.ts'
 import { keysetOf } from './keysets.ts'
 import { kotsState, newest, type Kots } from './kots.ts'
+import { pluralOf } from './resources.ts'
 import { REHEARSED } from '../server/oauth-app.ts'
 import { secretKey } from './aws.ts'
 import { change, create, iso, keyOf, later, list, type KubeObject, type World } from './world.ts'
@@ -25,7 +26,6 @@ export const preparedFiles = (): Record<string, string> => ({
 })
 
 const isOf = (name: string) => ({ kind, metadata }: KubeObject): boolean => kind === 'Deployment' && metadata.name === name
-const pluralOf: Record<string, string> = { Secret: 'secrets', Deployment: 'deployments', StatefulSet: 'statefulsets' }
 
 /** Takes the installation out of a world: what is left is the cluster. */
 export const withoutInstallation = (world: World): void => {
@@ -47,7 +47,7 @@ export const kotsAnswers = ({ kots }: World): boolean => kots.state === 'ready'
 export const installKots = (world: World): void => {
   if (!world.objects[keyOf('namespaces', NAMESPACE)]) create(world, 'namespaces', { apiVersion: 'v1', kind: 'Namespace', metadata: { name: NAMESPACE }, status: { phase: 'Active' } })
   for (const one of installation().filter((object) => isOf('kotsadm')(object) || object.metadata.name === 'kotsadm-authstring')) {
-    const plural = pluralOf[one.kind] as string
+    const plural = pluralOf(one.kind)
     if (!world.objects[keyOf(plural, one.metadata.name, NAMESPACE)]) create(world, plural, plural === 'deployments' ? { ...one, metadata: { ...one.metadata, generation: 1 } } : one)
   }
   if (!world.objects[keyOf('pods', 'kotsadm-0', NAMESPACE)]) {
@@ -70,11 +70,11 @@ export const firstDeploy = (world: World): void => {
   if (world.objects[keyOf('deployments', 'frontend', NAMESPACE)]) return
   const { values } = newest(world.kots)
   for (const one of installation()) {
-    if (!['Secret', 'Deployment'].includes(one.kind) || world.objects[keyOf(pluralOf[one.kind] as string, one.metadata.name, NAMESPACE)]) continue
+    if (!['Secret', 'Deployment'].includes(one.kind) || world.objects[keyOf(pluralOf(one.kind), one.metadata.name, NAMESPACE)]) continue
     const made = structuredClone(one)
     if (made.kind === 'Deployment') Object.assign(made, { metadata: { ...made.metadata, generation: 1 }, status: { observedGeneration: 1, replicas: 1, updatedReplicas: 1, unavailableReplicas: 1 } })
     if (isOf('frontend')(made)) made.spec.template.spec.containers[0].env = [['SIGN', 'signing_keyset'], ['CRYPT', 'encryption_keyset']].map(([env, item]) => ({ name: `CIRCLE_SECRETS__KEYSET__${env}`, value: values[item as string]?.value ?? '' }))
-    create(world, pluralOf[one.kind] as string, made)
+    create(world, pluralOf(one.kind), made)
   }
   for (const one of installation().filter(({ kind, metadata }) => kind === 'StatefulSet' && !['mongodb', 'postgresql'].includes(metadata.name))) create(world, 'statefulsets', { ...one, metadata: { ...one.metadata, generation: 1 } })
   create(world, 'statefulsets', nomadServer())

@@ -1,12 +1,12 @@
 /**
- * What acts by itself in the installation: the stateful set controller, the volume resizer with the
- * kubelet, the quota, and KOTS's deploys. Each looks at the world and goes one step towards what it should be.
+ * What acts by itself in the installation: the stateful set controller, the quota, and the volume resizer with the
+ * kubelet. Each looks at the world and goes one step towards what it should be.
  */
-import { firstDeploy, install } from './bare.ts'
+import { install } from './bare.ts'
 import { joinNodes } from './clusters.ts'
-import { runOutput, scaleOutput } from './execution.ts'
+import { finishDeploy } from './deploys.ts'
+import { runOutput } from './execution.ts'
 import { claimAndVolume, NAMESPACE, podStatus } from './installation.ts'
-import { rendered } from './kots.ts'
 import { bytes, matches } from './quantity.ts'
 import { reconcileBackups, runVelero } from './backups.ts'
 import { reconcileVelero, startVelero, validateLocation } from './velero.ts'
@@ -249,25 +249,3 @@ const reconcileQuota = (world: World, quota: KubeObject): void => {
     quota.status = { hard: { ...quota.spec.hard }, used: { 'requests.storage': `${sum / 2 ** 30}Gi` } }
   })
 }
-
-// KOTS
-
-/** A deploy applies the stateful sets; what `kubectl apply` may not change makes it fail. */
-const finishDeploy = (world: World, sequence: number): void => {
-  const version = world.kots.versions.find((one) => one.sequence === sequence)
-  if (version?.status !== 'deploying') return
-  const size = (set: KubeObject) => bytes(set.spec.volumeClaimTemplates[0].spec.resources.requests.storage)
-  const pairs = rendered(version).map((set) => [set, world.objects[keyOf(SETS, set.metadata.name, NAMESPACE)]] as const)
-  if (!world.rules.deployFails) {
-    for (const [set, live] of pairs) if (!live) create(world, SETS, { ...set, metadata: { ...set.metadata, generation: 1 } })
-  }
-  const refused = pairs.some(([set, live]) => live && size(live) !== size(set))
-  version.status = world.rules.deployFails || refused ? 'failed' : 'deployed'
-  if (version.status !== 'deployed') return
-  firstDeploy(world)
-  scaleOutput(world, version)
-}
-
-/** Starts the deploy of a version that KOTS has just made. */
-export const startDeploy = (world: World, sequence: number): void =>
-  later(world, world.rules.deployTakes ?? 30_000, { do: 'finish-deploy', name: world.kots.slug, sequence })

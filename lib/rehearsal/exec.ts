@@ -4,7 +4,7 @@
 import type { IncomingMessage } from 'node:http'
 import type { Duplex } from 'node:stream'
 import { WebSocketServer } from 'ws'
-import { locate } from './kubernetes.ts'
+import { locate } from './resources.ts'
 import { badRequest, notFound, notPlayed, Refusal } from './refusals.ts'
 import { keyOf, type World } from './world.ts'
 

@@ -4,7 +4,7 @@
 import { startBackup, startRestore } from './backups.ts'
 import { installKots, kotsAnswers } from './bare.ts'
 import { exec, toConsole, veleroLog } from './console.ts'
-import { startDeploy } from './controllers.ts'
+import { startDeploy } from './deploys.ts'
 import { NAMESPACE } from './installation.ts'
 import { appsJson, configYaml, setConfig, setWhole, versionsJson } from './kots.ts'
 import { failed, flags, notPlayed, parse, printed, type Call, type Output, type Tool } from './tool.ts'

@@ -1,0 +1,27 @@
+/** KOTS's deploys in the rehearsal: what they apply, after a while, and what makes them fail. */
+import { firstDeploy } from './bare.ts'
+import { scaleOutput } from './execution.ts'
+import { NAMESPACE } from './installation.ts'
+import { rendered } from './kots.ts'
+import { bytes } from './quantity.ts'
+import { create, keyOf, later, type KubeObject, type World } from './world.ts'
+
+/** A deploy applies the stateful sets; what `kubectl apply` may not change makes it fail. */
+export const finishDeploy = (world: World, sequence: number): void => {
+  const version = world.kots.versions.find((one) => one.sequence === sequence)
+  if (version?.status !== 'deploying') return
+  const size = (set: KubeObject) => bytes(set.spec.volumeClaimTemplates[0].spec.resources.requests.storage)
+  const pairs = rendered(version).map((set) => [set, world.objects[keyOf('statefulsets', set.metadata.name, NAMESPACE)]] as const)
+  if (!world.rules.deployFails) {
+    for (const [set, live] of pairs) if (!live) create(world, 'statefulsets', { ...set, metadata: { ...set.metadata, generation: 1 } })
+  }
+  const refused = pairs.some(([set, live]) => live && size(live) !== size(set))
+  version.status = world.rules.deployFails || refused ? 'failed' : 'deployed'
+  if (version.status !== 'deployed') return
+  firstDeploy(world)
+  scaleOutput(world, version)
+}
+
+/** Starts the deploy of a version that KOTS has just made. */
+export const startDeploy = (world: World, sequence: number): void =>
+  later(world, world.rules.deployTakes ?? 30_000, { do: 'finish-deploy', name: world.kots.slug, sequence })

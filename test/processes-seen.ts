@@ -22,3 +22,13 @@ export const watchProcesses = (...files: ('cmdline' | 'environ')[]): Watch => {
   const timer = setInterval(look, 5)
   return { seen, stop: () => clearInterval(timer) }
 }
+
+/** What `work` gives, and what the processes of this machine showed meanwhile. */
+export const processesDuring = async <T>(work: () => Promise<T>, ...files: ('cmdline' | 'environ')[]): Promise<{ result: T, shown: string[] }> => {
+  const { seen, stop } = watchProcesses(...(files.length ? files : ['cmdline'] as const))
+  try {
+    return { result: await work(), shown: [...seen] }
+  } finally {
+    stop()
+  }
+}

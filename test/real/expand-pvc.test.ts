@@ -8,7 +8,7 @@ import type { TestContext } from 'vitest'
 import { describe, expect, test } from 'vitest'
 import { pause } from '../../lib/clock.ts'
 import { freshWorld } from '../../lib/rehearsal/fresh.ts'
-import { watchProcesses } from '../processes-seen.ts'
+import { processesDuring } from '../processes-seen.ts'
 import type { Installation } from './installation.ts'
 import { until } from './processes.ts'
 import { onCluster } from './real.ts'
@@ -104,15 +104,12 @@ describe.concurrent('running', () => {
     const { secrets } = freshWorld('all-well', 0)
     expect(secrets.length).toBeGreaterThan(5)
     const tokens = Object.values(cluster().tokens)
-    const watch = watchProcesses('cmdline', 'environ')
-    context.onTestFinished(watch.stop)
-    const script = await run(here, ['--shell'])
-    const runs = [await run(here, ['--dry-run', '--verbose']), script, await run(here, ['--yes', '--verbose'])]
-    const other = await fresh(context)
-    runs.push(await bash(other, (await run(other, ['--shell'])).stdout))
-    watch.stop()
+    const { result: runs, shown } = await processesDuring(async () => {
+      const all = [await run(here, ['--shell']), await run(here, ['--dry-run', '--verbose']), await run(here, ['--yes', '--verbose'])]
+      const other = await fresh(context)
+      return [...all, await bash(other, (await run(other, ['--shell'])).stdout)]
+    }, 'cmdline', 'environ')
     expect(runs.map(({ code }) => code)).toEqual([0, 0, 0, 0])
-    const shown = [...watch.seen]
     expect(shown.filter((one) => /kots|expand-pvc/.test(one)).length).toBeGreaterThan(5)
     expect(shown.filter((one) => [...secrets, ...tokens].some((secret) => one.includes(secret))).map((one) => one.slice(0, 80))).toEqual([])
     const text = runs.map(({ all }) => all).join('') + journals(here)

@@ -6,7 +6,7 @@ import { connect, type AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
-import { watchProcesses } from '../processes-seen.ts'
+import { processesDuring } from '../processes-seen.ts'
 import { authority } from './authority.ts'
 import { lacking, needs } from './components.ts'
 import { startGithub, type GithubServer } from './github.ts'
@@ -55,9 +55,7 @@ const flat = (text: string) => text.replaceAll(/\s+/g, ' ')
 describe('a pair that is right', () => {
   test('is asked for, kept, and not asked of the operator again', async () => {
     const { home, run } = here()
-    const watch = watchProcesses('cmdline')
-    const first = await run(['--yes', '--verbose'])
-    watch.stop()
+    const { result: first, shown } = await processesDuring(() => run(['--yes', '--verbose']))
     expect(first.code, first.stderr).toBe(0)
     expect(github.seen.find(({ method }) => method === 'POST')).toMatchObject({ url: '/login/oauth/access_token', headers: { accept: 'application/json' } })
     const file = join(home, 'github-oauth-app')
@@ -67,7 +65,7 @@ describe('a pair that is right', () => {
     const none = { GITHUB_CLIENT_ID: '', GITHUB_CLIENT_SECRET: '', GITHUB_ENTERPRISE_TOKEN: '' }
     const second = await run([], none)
     expect([second.code, second.stderr]).toEqual([0, expect.stringContaining('Nothing to do')])
-    const text = [first, second].map(({ stdout, stderr }) => stdout + stderr).join('') + [...watch.seen].join('\n')
+    const text = [first, second].map(({ stdout, stderr }) => stdout + stderr).join('') + shown.join('\n')
     expect([APP.secret, APP.token].filter((secret) => text.includes(secret))).toEqual([])
     chmodSync(file, 0o640)
     expect(await run([], none)).toMatchObject({ code: 3, stderr: expect.stringContaining('chmod 600 github-oauth-app') })

@@ -64,6 +64,7 @@ const agrees = () => execFileSync('terraform', [`-chdir=${join(home, 'clients')}
 
 test('init, plan, apply; again without a change; what more than adds is asked, and is what was shown', async () => {
   const watch = watchProcesses('cmdline')
+  onTestFinished(watch.stop)
   const dry = await run('--dry-run')
   expect(dry.code, dry.all).toBe(0)
   expect(readdirSync(home).toSorted()).toEqual(['module', 'terraformrc'])
@@ -87,7 +88,6 @@ test('init, plan, apply; again without a change; what more than adds is asked, a
   expect(moved.code, moved.all).toBe(0)
   expect(file('key.pem')).not.toBe(key)
   agrees()
-  watch.stop()
   const secrets = [key, file('key.pem')].map((text) => text.split('\n')[1] ?? '')
   const journals = readdirSync(join(home, 'state'), { recursive: true, encoding: 'utf8' }).filter((name) => /\.(ndjson|log)$/.test(name)).map((name) => readFileSync(join(home, 'state', name), 'utf8'))
   const seen = [dry, first, again, asked, more, moved].map(({ all }) => all).join('') + [...watch.seen].join('\n') + journals.join('')

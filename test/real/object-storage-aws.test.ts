@@ -8,7 +8,7 @@ import { delimiter, dirname, join } from 'node:path'
 import { afterAll, beforeAll, beforeEach, expect, onTestFinished, test } from 'vitest'
 import { awsIn } from '../../lib/cloud/aws.ts'
 import { serverPolicy } from '../../lib/cloud/policies.ts'
-import { watchProcesses } from '../processes-seen.ts'
+import { processesDuring } from '../processes-seen.ts'
 import { accountHas, cuttingProxy, startAws, type AwsServer } from './aws.ts'
 import { lacking, must, needs } from './components.ts'
 import { homeAt, journals, start, startBash, type Ended, type Home } from './runs.ts'
@@ -95,15 +95,12 @@ test('the answer with the key was lost: one key in the end', async () => {
 
 test('the script of --shell leaves what the run leaves; no secret is an argument of a process', async () => {
   const text = (await run(['--shell'])).stdout
-  const watch = watchProcesses('cmdline')
-  onTestFinished(watch.stop)
-  const { code, all } = await startBash(here, text, { env: aws.env }).ended
-  watch.stop()
+  const { result: { code, all }, shown } = await processesDuring(() => startBash(here, text, { env: aws.env }).ended)
   expect(code, all).toBe(0)
   await expectSetUp()
   const secret = /secret_access_key=(\S+)/.exec(file())?.[1] as string
-  expect([...watch.seen].some((words) => words.includes('create-access-key'))).toBe(true)
-  expect([...watch.seen].filter((words) => words.includes(secret))).toEqual([])
+  expect(shown.some((words) => words.includes('create-access-key'))).toBe(true)
+  expect(shown.filter((words) => words.includes(secret))).toEqual([])
   expect(all + journals(here)).not.toContain(secret)
   const after = await run()
   expect(after.stderr, after.all).toContain('Nothing to do')

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { delimiter, join } from 'node:path'
 import { afterAll, beforeAll, beforeEach, expect, onTestFinished, test } from 'vitest'
 import { storePolicy } from '../../lib/cloud/store.ts'
-import { watchProcesses } from '../processes-seen.ts'
+import { processesDuring } from '../processes-seen.ts'
 import { lacking, needs } from './components.ts'
 import { ALIAS, mcFolder, startMinio, storeHas, type Minio } from './minio.ts'
 import { homeAt, journals, start, startBash, type Ended, type Home } from './runs.ts'
@@ -59,14 +59,11 @@ test('looking changes nothing; a run sets it up; the same line again has nothing
 
 test('the script of --shell leaves what the run leaves; no secret is an argument of a process', async () => {
   const text = (await run('--shell')).stdout
-  const watch = watchProcesses('cmdline')
-  onTestFinished(watch.stop)
-  const { code, all } = await startBash(here, text).ended
-  watch.stop()
+  const { result: { code, all }, shown } = await processesDuring(() => startBash(here, text).ended)
   expect(code, all).toBe(0)
   await expectSetUp()
-  expect([...watch.seen].some((words) => words.includes('mc\0pipe'))).toBe(true)
-  expect([...watch.seen].filter((words) => words.includes(secretOf()))).toEqual([])
+  expect(shown.some((words) => words.includes('mc\0pipe'))).toBe(true)
+  expect(shown.filter((words) => words.includes(secretOf()))).toEqual([])
   expect(all + journals(here)).not.toContain(secretOf())
   const after = await run()
   expect(after.stderr, after.all).toContain('Nothing to do')

@@ -6,7 +6,7 @@ import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import { veleroPolicy } from '../../lib/cloud/policies.ts'
-import { watchProcesses } from '../processes-seen.ts'
+import { processesDuring } from '../processes-seen.ts'
 import { accountHas, cuttingProxy, startAws, type AwsServer } from './aws.ts'
 import { CONTEXT } from './cluster.ts'
 import type { Installation } from './installation.ts'
@@ -115,13 +115,9 @@ describe('the script of --shell', () => {
 
   test.each(['run', 'script'])('no secret is an argument of a process, or said: the %s', async (form) => {
     const text = await script()
-    const watch = watchProcesses('cmdline')
-    onTestFinished(watch.stop)
-    const { code, all } = form === 'run' ? await run(['--yes', '--verbose']) : await startBash(here, text, { env: aws.env }).ended
-    watch.stop()
+    const { result: { code, all }, shown } = await processesDuring(() => form === 'run' ? run(['--yes', '--verbose']) : startBash(here, text, { env: aws.env }).ended)
     expect(code, all).toBe(0)
     const secret = /secret_access_key=(\S+)/.exec(file())?.[1] as string
-    const shown = [...watch.seen]
     expect(shown.some((words) => words.includes(form === 'run' ? BUNDLE : 'create-access-key'))).toBe(true)
     expect(shown.some((words) => words.includes('--secret-file'))).toBe(true)
     expect(shown.filter((words) => words.includes(secret))).toEqual([])

@@ -4,9 +4,9 @@
  */
 import { readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
-import { expect, onTestFinished, test } from 'vitest'
+import { expect, test } from 'vitest'
 import { minutes } from '../../lib/effect.ts'
-import { watchProcesses, type Watch } from '../processes-seen.ts'
+import { processesDuring } from '../processes-seen.ts'
 import { CONTEXT } from './cluster.ts'
 import { startGoogle, type Google } from './google.ts'
 import type { Installation } from './installation.ts'
@@ -64,13 +64,10 @@ test('looking changes nothing; the script of --shell sets it up, and shows no se
   const looked = await run(['--shell'])
   expect(looked.code, looked.all).toBe(0)
   expect(changed()).toEqual([])
-  const watch = watchProcesses('cmdline')
-  onTestFinished(watch.stop)
-  const first = await startBash(here, looked.stdout, { env: google.env }).ended
-  watch.stop()
+  const { result: first, shown } = await processesDuring(() => startBash(here, looked.stdout, { env: google.env }).ended)
   expect(first.code, first.all).toBe(0)
   await expectSetUp()
-  expectSecret(watch, first)
+  expectSecret(shown, first)
   google.requests.length = 0
   const second = await run([])
   expect(second.code, second.all).toBe(0)
@@ -80,12 +77,9 @@ test('looking changes nothing; the script of --shell sets it up, and shows no se
 
 test('gcloud makes a second key where an answer was lost: the twin is found and deleted, and no secret is shown', async () => {
   google.lose(MAKING)
-  const watch = watchProcesses('cmdline')
-  onTestFinished(watch.stop)
-  const first = await run(['--yes', '--verbose'])
-  watch.stop()
+  const { result: first, shown } = await processesDuring(() => run(['--yes', '--verbose']))
   expect(sent(MAKING), first.all).toHaveLength(2)
-  expectSecret(watch, first)
+  expectSecret(shown, first)
   // The run has one of the two in its hands; it ends where the other one comes up, and the same line deletes that.
   const again = first.code === 0 ? first : await run()
   expect(again.code, first.all + again.all).toBe(0)
@@ -93,9 +87,9 @@ test('gcloud makes a second key where an answer was lost: the twin is found and 
 }, LONG)
 
 /** The key's secret is in no argument of a process, no output and no journal. */
-const expectSecret = (watch: Watch, { all }: Ended) => {
+const expectSecret = (shown: string[], { all }: Ended) => {
   const secret = file().private_key.split('\n')[1] as string
-  expect([...watch.seen].some((words) => words.includes('service-accounts\0keys\0create'))).toBe(true)
-  expect([...watch.seen].filter((words) => words.includes(secret))).toEqual([])
+  expect(shown.some((words) => words.includes('service-accounts\0keys\0create'))).toBe(true)
+  expect(shown.filter((words) => words.includes(secret))).toEqual([])
   expect(all + journals(here)).not.toContain(secret)
 }

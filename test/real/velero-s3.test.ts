@@ -6,7 +6,7 @@ import { existsSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } 
 import { delimiter, join } from 'node:path'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import { storePolicy } from '../../lib/cloud/store.ts'
-import { watchProcesses } from '../processes-seen.ts'
+import { processesDuring } from '../processes-seen.ts'
 import { cuttingProxy } from './aws.ts'
 import { CONTEXT } from './cluster.ts'
 import type { Installation } from './installation.ts'
@@ -154,12 +154,8 @@ describe('the script of --shell', () => {
 
   test.each(['run', 'script'])('no secret is an argument of a process, or said: the %s', async (form) => {
     const text = await script()
-    const watch = watchProcesses('cmdline')
-    onTestFinished(watch.stop)
-    const { code, all } = form === 'run' ? await run(['--yes', '--verbose']) : await startBash(here, text).ended
-    watch.stop()
+    const { result: { code, all }, shown } = await processesDuring(() => form === 'run' ? run(['--yes', '--verbose']) : startBash(here, text).ended)
     expect(code, all).toBe(0)
-    const shown = [...watch.seen]
     // It saw the tool that is given the secret.
     expect(shown.some((words) => /mc\0admin\0user\0add/.test(words))).toBe(true)
     expect(shown.filter((words) => words.includes(secretIn(file())))).toEqual([])

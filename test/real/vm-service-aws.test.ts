@@ -9,7 +9,7 @@ import { awsIn } from '../../lib/cloud/aws.ts'
 import { vmPolicy, vpcArn } from '../../lib/cloud/policies.ts'
 import { kotsState } from '../../lib/rehearsal/kots.ts'
 import { service } from '../../lib/rehearsal/backups.ts'
-import { watchProcesses } from '../processes-seen.ts'
+import { processesDuring } from '../processes-seen.ts'
 import { accountHas, cuttingProxy, startAws, type AwsServer } from './aws.ts'
 import { CONTEXT } from './cluster.ts'
 import { CLUSTER, lacking } from './components.ts'
@@ -118,14 +118,11 @@ test.each(['Action=CreateSecurityGroup', 'Action=AuthorizeSecurityGroupIngress',
 
 test('the script of --shell leaves what the run leaves; no secret is an argument of a process, or said', async () => {
   const text = (await run(['--shell'])).stdout
-  const watch = watchProcesses('cmdline')
-  onTestFinished(watch.stop)
-  const { code, all } = await startBash(here, text, { env: aws.env }).ended
-  watch.stop()
+  const { result: { code, all }, shown } = await processesDuring(() => startBash(here, text, { env: aws.env }).ended)
   expect(code, all).toBe(0)
   await expectSetUp()
   const secret = /secret_access_key=(\S+)/.exec(file())?.[1] as string
-  expect([...watch.seen].filter((one) => one.includes(secret))).toEqual([])
+  expect(shown.filter((one) => one.includes(secret))).toEqual([])
   expect(all + journals(here)).not.toContain(secret)
   const after = await run()
   expect(after.stderr, after.all).toContain('Nothing to do')

@@ -1,6 +1,6 @@
 import { symlinkSync, writeFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
-import { watchProcesses } from '../processes-seen.ts'
+import { processesDuring } from '../processes-seen.ts'
 import { CASES, consent, reviewedLine } from './cases.ts'
 import { identityOf, me } from '../../lib/lock.ts'
 import { journals, leftovers, stage, undisturbed } from './harness.ts'
@@ -81,17 +81,15 @@ describe.each(CASES)('$runbook $args.0', (one) => {
 
   test('secrets: none is in an output, a journal or the arguments of a process', async () => {
     const world = stage(scenario)
-    const watch = watchProcesses('cmdline')
-    const runs = [
+    const { result: runs, shown } = await processesDuring(async () => [
       await world.run(runbook, [...args, '--dry-run', '--verbose']), await world.run(runbook, [...args, '--shell']),
       await world.run(runbook, [...args, '--dry-run', '--json']), await world.run(runbook, [...args, ...consent(one), '--verbose']),
       await stage(scenario, (started) => { started.crash = { at: 5, when: 'inside' } }).run(runbook, [...args, ...consent(one), '--json']),
-    ]
-    watch.stop()
+    ])
     // Those that it handed out meanwhile among them.
     const { secrets } = world.world()
     expect(secrets.length).toBeGreaterThan(5)
-    const text = runs.map(({ all }) => all).join('') + journals(world.state) + [...watch.seen].join('\n')
+    const text = runs.map(({ all }) => all).join('') + journals(world.state) + shown.join('\n')
     expect(secrets.filter((secret) => text.includes(secret))).toEqual([])
   })
 })

@@ -132,12 +132,15 @@ afterAll(() => rmSync(folder, { recursive: true }))
 const serve = async (file: string, scenario = '') => {
   const child = spawn(process.execPath, [bundle, file, ...(scenario ? [scenario] : [])], { stdio: ['pipe', 'pipe', 'inherit'] })
   children.push(child)
-  const said = async () => String((await once(child.stdout, 'data'))[0])
+  const gone = once(child, 'exit').then(([, signal]) => signal)
+  child.stdin.on('error', () => undefined) // It was killed; `said` tells.
+  // One that was killed says nothing more: who waits for it is told, instead of waiting for good.
+  const said = async () => String((await Promise.race([once(child.stdout, 'data'), gone.then((signal) => { throw new Error(`it is gone: ${signal}`) })]))[0])
   const served = JSON.parse(await said())
   return {
     ...served, ...client(served.url), child,
     tool: (...argv: string[]) => runTool(served, argv),
-    gone: child.exitCode ?? once(child, 'exit').then(([, signal]) => signal),
+    gone,
     sleep: async (ms: number) => {
       child.stdin.write(`${ms}\n`)
       await said()

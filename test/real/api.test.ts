@@ -62,8 +62,7 @@ describe('exec', () => {
     const shell = await byClient(namespace, ['sh', '-c', 'df -Pk /bitnami/mongodb; echo bad >&2; exit 3'])
     expect(shell.stdout).toMatch(DF)
     expect(shell.stderr).toBe('bad\n')
-    // KWOK tells of a failure, but not of its exit code.
-    expect(shell.status).toMatchObject({ status: 'Failure' })
+    expect(shell.status).toMatchObject({ status: 'Failure', details: { causes: [{ message: '3' }] } })
   })
 
   test('by the real kubectl', async () => {
@@ -75,6 +74,13 @@ describe('exec', () => {
       code: 1,
       stderr: expect.stringContaining('No such file or directory'),
     })
+  })
+
+  test('what is written to a command arrives, and that it has ended', async () => {
+    const { namespace, env } = await fresh()
+    const exec = `kubectl exec -i mongodb-0 -n ${namespace} --context real --`
+    const all = run('bash', ['-c', `head -c 300M /dev/zero | ${exec} sh -c 'wc -c; echo to the other >&2; exit 7'`], { env })
+    await expect(all).rejects.toMatchObject({ code: 7, stdout: '314572800\n', stderr: expect.stringContaining('to the other\n') })
   })
 })
 

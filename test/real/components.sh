@@ -6,22 +6,33 @@ set -uo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 # shellcheck source=versions.env
 source "$here/versions.env"
-cache=${XDG_CACHE_HOME:-$HOME/.cache}/circleci-runbooks/components/kubernetes-$KUBERNETES-kwok-$KWOK
-velero=$(dirname "$cache")/velero-$VELERO
-python=$(dirname "$cache")/moto-$MOTO-awscli-$AWSCLI
-store=$(dirname "$cache")/minio-$MINIO-mc-$MC
-mkdir -p "$cache" "$velero" "$store"
+components=${XDG_CACHE_HOME:-$HOME/.cache}/circleci-runbooks/components
+cache=$components/kubernetes-$KUBERNETES
+kwok=$components/kwok-$KWOK-patched
+velero=$components/velero-$VELERO
+python=$components/moto-$MOTO-awscli-$AWSCLI
+store=$components/minio-$MINIO-mc-$MC
+ferretdb=$components/ferretdb-$FERRETDB
+mongosh=$components/mongosh-$MONGOSH
+vault=$components/vault-$VAULT
+mkdir -p "$cache" "$kwok" "$velero" "$store" "$ferretdb" "$mongosh" "$vault"
 missing=0
 
 # The order of components.ts: the environment, PATH, the cache.
 find_component() {
   if [[ -n ${KUBEBUILDER_ASSETS:-} && -x $KUBEBUILDER_ASSETS/$1 ]]; then echo "$KUBEBUILDER_ASSETS/$1"
-  # On PATH, mc may be Midnight Commander.
-  elif [[ $1 != mc ]] && command -v "$1" 2>/dev/null; then :
+  # On PATH, mc may be Midnight Commander, and KWOK is without our patch.
+  elif [[ $1 != mc && $1 != kwok ]] && command -v "$1" 2>/dev/null; then :
   elif [[ -x $cache/$1 ]]; then echo "$cache/$1"
+  elif [[ -x $kwok/$1 ]]; then echo "$kwok/$1"
   elif [[ -x $velero/$1 ]]; then echo "$velero/$1"
   elif [[ -x $python/bin/$1 ]]; then echo "$python/bin/$1"
   elif [[ -x $store/$1 ]]; then echo "$store/$1"
+  elif [[ -x $ferretdb/$1 ]]; then echo "$ferretdb/$1"
+  elif [[ -x $mongosh/node_modules/.bin/$1 ]]; then echo "$mongosh/node_modules/.bin/$1"
+  elif [[ -x $vault/$1 ]]; then echo "$vault/$1"
+  # Debian keeps the programs of a server apart, by its version.
+  elif ls /usr/lib/postgresql/*/bin/"$1" 2>/dev/null | tail -n 1 | grep .; then :
   else return 1; fi
 }
 
@@ -37,6 +48,11 @@ while read -r name package; do find_component "$name" >/dev/null || packages+=("
 etcd etcd-server
 dnsmasq dnsmasq-base
 dig bind9-dnsutils
+sshd openssh-server
+ssh openssh-client
+sudo sudo
+postgres postgresql
+ip iproute2
 END
 if [[ ${#packages[@]} -gt 0 && $(id -u) == 0 ]] && command -v apt-get >/dev/null; then
   echo "apt: installing ${packages[*]}"
@@ -48,10 +64,32 @@ if [[ ${#packages[@]} -gt 0 && $(id -u) == 0 ]] && command -v apt-get >/dev/null
   [[ ${policy:-} == made ]] && rm -f /usr/sbin/policy-rc.d
 fi
 
+# Builds the command of a module from a copy of it, after a change that `go install` has no place for.
+build_changed() { # name, folder, module, package, change
+  local source
+  echo "$1: building $3, which takes some minutes the first time"
+  source=$(mktemp -d)
+  (set -e; cd "$source"
+    module=$(go mod download -json "$3" | sed -n 's/^\t"Dir": "\(.*\)",$/\1/p')
+    cp -r "$module" module && chmod -R u+w module && cd module
+    eval "$5"
+    CGO_ENABLED=0 go build -o "$2/$1" "$4") >"$2/$1.log" 2>&1 || { echo "$1: go build failed:"; tail -n 5 "$2/$1.log"; }
+  rm -rf "$source"
+}
+
 if ! find_component kwok >/dev/null && command -v go >/dev/null; then
-  echo "kwok: building $KWOK, which takes some minutes the first time"
-  CGO_ENABLED=0 GOBIN="$cache" go install "sigs.k8s.io/kwok/cmd/kwok@$KWOK" >"$cache/kwok.log" 2>&1 ||
-    { echo 'kwok: go install failed:'; tail -n 5 "$cache/kwok.log"; }
+  build_changed kwok "$kwok" "sigs.k8s.io/kwok@$KWOK" ./cmd/kwok 'git apply "$here/kwok/exec.patch"'
+fi
+
+if ! find_component ferretdb >/dev/null && command -v go >/dev/null; then
+  # The release's build writes this file.
+  build_changed ferretdb "$ferretdb" "github.com/FerretDB/FerretDB@$FERRETDB" ./cmd/ferretdb 'echo "$FERRETDB" >build/version/version.txt'
+fi
+
+if ! find_component mongosh >/dev/null && command -v npm >/dev/null; then
+  echo "mongosh: installing $MONGOSH"
+  npm install --prefix "$mongosh" --no-audit --no-fund --omit=optional --ignore-scripts "mongosh@$MONGOSH" >"$mongosh/npm.log" 2>&1 ||
+    { echo 'mongosh: npm failed:'; tail -n 5 "$mongosh/npm.log"; }
 fi
 
 if { ! find_component kube-apiserver || ! find_component kube-controller-manager; } >/dev/null && [[ -x ${KUBE_PACKED:-}/unpack ]]; then
@@ -85,7 +123,7 @@ echo "Components, by KUBEBUILDER_ASSETS, PATH and $cache:"
 report etcd 'apt-get install etcd-server'
 report kube-apiserver "put it on PATH, name its folder in KUBEBUILDER_ASSETS (setup-envtest), or set KUBE_PACKED"
 report kube-controller-manager "put it on PATH, name its folder in KUBEBUILDER_ASSETS, or set KUBE_PACKED"
-report kwok "go install sigs.k8s.io/kwok/cmd/kwok@$KWOK"
+report kwok "a build of sigs.k8s.io/kwok@$KWOK with test/real/kwok/exec.patch"
 report kubectl 'https://kubernetes.io/docs/tasks/tools/'
 report velero "cd test/real/velero && go build github.com/vmware-tanzu/velero/cmd/velero, or a release"
 report moto_server "pip install 'moto[server]==$MOTO'"
@@ -97,4 +135,12 @@ report curl 'apt-get install curl'
 report dnsmasq 'apt-get install dnsmasq-base'
 report dig 'apt-get install bind9-dnsutils'
 report openssl 'apt-get install openssl'
+report sshd 'apt-get install openssh-server'
+report ssh 'apt-get install openssh-client'
+report sudo 'apt-get install sudo'
+report postgres 'apt-get install postgresql'
+report unshare 'apt-get install util-linux'
+report ip 'apt-get install iproute2'
+report ferretdb "a build of github.com/FerretDB/FerretDB@$FERRETDB"
+report mongosh "npm install mongosh@$MONGOSH"
 exit $missing

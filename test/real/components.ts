@@ -2,7 +2,7 @@
  * Where the real components are: what the environment names, what is on PATH, what `make real-components`
  * put into its cache. A test that lacks one is skipped, and says how to get it.
  */
-import { accessSync, constants, readFileSync } from 'node:fs'
+import { accessSync, constants, existsSync, readdirSync, readFileSync } from 'node:fs'
 import { homedir } from 'node:os'
 import { delimiter, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -29,6 +29,14 @@ const HOW = {
   terraform: 'see https://developer.hashicorp.com/terraform/install',
   openssl: '`apt-get install openssl`',
   eksctl: 'see https://eksctl.io/installation, and put it on PATH',
+  ssh: '`apt-get install openssh-client`',
+  sshd: `${OURS} as root, or \`apt-get install openssh-server\``,
+  sudo: `${OURS} as root, or \`apt-get install sudo\``,
+  postgres: `${OURS} as root, or \`apt-get install postgresql\``,
+  unshare: '`apt-get install util-linux`',
+  ip: `${OURS} as root, or \`apt-get install iproute2\``,
+  ferretdb: `${OURS} where there is Go`,
+  mongosh: OURS,
 }
 
 export type ComponentName = keyof typeof HOW
@@ -43,11 +51,15 @@ const versions = Object.fromEntries(
     .map((line) => line.split('=') as [string, string]),
 )
 
+const POSTGRESQL = '/usr/lib/postgresql'
+
 /** The folders of `make real-components`; components.sh makes the same names. */
 export const cacheFolders = (): string[] =>
-  [`kubernetes-${versions.KUBERNETES}-kwok-${versions.KWOK}`, `velero-${versions.VELERO}`, `moto-${versions.MOTO}-awscli-${versions.AWSCLI}/bin`,
-    `minio-${versions.MINIO}-mc-${versions.MC}`]
+  [`kubernetes-${versions.KUBERNETES}`, `kwok-${versions.KWOK}-patched`, `velero-${versions.VELERO}`, `moto-${versions.MOTO}-awscli-${versions.AWSCLI}/bin`,
+    `minio-${versions.MINIO}-mc-${versions.MC}`, `ferretdb-${versions.FERRETDB}`, `mongosh-${versions.MONGOSH}/node_modules/.bin`, `vault-${versions.VAULT}`]
     .map((name) => join(process.env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'circleci-runbooks/components', name))
+    // Debian keeps the programs of a server apart, by its version.
+    .concat(existsSync(POSTGRESQL) ? readdirSync(POSTGRESQL).map((version) => join(POSTGRESQL, version, 'bin')) : [])
 
 const executable = (path: string): boolean => {
   try {
@@ -60,8 +72,8 @@ const executable = (path: string): boolean => {
 
 /** The path of a component, or undefined. */
 export const find = (name: ComponentName): string | undefined =>
-  // On PATH, mc may be Midnight Commander.
-  [process.env.KUBEBUILDER_ASSETS, ...(name === 'mc' ? [] : (process.env.PATH ?? '').split(delimiter)), ...cacheFolders()]
+  // On PATH, mc may be Midnight Commander, and KWOK is without our patch.
+  [process.env.KUBEBUILDER_ASSETS, ...(name === 'mc' || name === 'kwok' ? [] : (process.env.PATH ?? '').split(delimiter)), ...cacheFolders()]
     .filter((folder) => folder)
     .map((folder) => join(folder!, name))
     .find(executable)

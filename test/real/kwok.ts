@@ -67,9 +67,7 @@ for (const row of rows) {
 const console = '$(cat "$CONSOLES/$NAMESPACE")'
 const curl = (): string => `#!/usr/bin/env bash
 url=${console}
-# KWOK passes what is written to a command, and not that it has ended: what is in quotes is the whole of it.
-[[ " $* " != *" --config - "* ]] || { IFS= read -r -d '"' option; IFS= read -r -d '"' value; }
-exec ${find('curl') ?? 'curl'} "\${@/#http:\\/\\/localhost:3000/$url}" <<<"\${option:-}\\"\${value:-}\\""
+exec ${find('curl') ?? 'curl'} "\${@/#http:\\/\\/localhost:3000/$url}"
 `
 const NOMAD = `#!/usr/bin/env bash
 [[ "$*" == "node status" ]] || { echo "the stand-in knows only node status, not $*" >&2; exit 1; }

@@ -37,6 +37,7 @@ const HOW = {
   ip: `${OURS} as root, or \`apt-get install iproute2\``,
   ferretdb: `${OURS} where there is Go`,
   mongosh: OURS,
+  vault: `${OURS} where there is Go`,
 }
 
 export type ComponentName = keyof typeof HOW

@@ -12,7 +12,9 @@ import { cacheFolders, must } from './components.ts'
 import { hasAccount } from './kots-made.ts'
 import type { KotsServer } from './kots-server.ts'
 import { kotsServer } from './kots-server.ts'
-import { NAMESPACES, NEW_NAMESPACES } from './kwok.ts'
+import type { Kubelet } from './kubelet.ts'
+import { kubelet } from './kubelet.ts'
+import { CONTAINER_NAMESPACES, NAMESPACES, NEW_NAMESPACES } from './kwok.ts'
 import { until } from './processes.ts'
 import type { Answer, KubeObject, RequestOptions } from './request.ts'
 import { collection, good } from './request.ts'
@@ -27,6 +29,8 @@ export interface Installation {
   /** For a run under test: the real tools, the stand-in plugin first, and a home of its own. */
   env: Record<string, string>
   standIns: { resizer: Resizer; kots: KotsServer }
+  /** Where the pods have containers. */
+  kubelet?: Kubelet | undefined
   /** What was loaded, as it was sent. */
   objects: KubeObject[]
   /** The body of a good answer; a path without a leading slash is one below the namespace, as `v1/pods`. */
@@ -38,9 +42,15 @@ export interface Installation {
 // Pods, replica sets and the like are made by the real controllers.
 const LOADED = new Set(['Secret', 'ConfigMap', 'Service', 'ResourceQuota', 'StatefulSet', 'Deployment'])
 
-export const freshInstallation = async (cluster: Cluster, { backup = true } = {}): Promise<Installation> => {
+export interface Fresh {
+  backup?: boolean | undefined
+  /** Its pods have containers, and the stores their servers. */
+  containers?: boolean | undefined
+}
+
+export const freshInstallation = async (cluster: Cluster, { backup = true, containers = false }: Fresh = {}): Promise<Installation> => {
   const { request } = cluster
-  const namespace = await claimNamespace(cluster)
+  const namespace = await claimNamespace(cluster, containers ? CONTAINER_NAMESPACES : NAMESPACES)
   const here = mover(namespace)
   const post = (object: KubeObject) => good(request('POST', collection(object), { body: object }))
   const source = installation()
@@ -57,9 +67,11 @@ export const freshInstallation = async (cluster: Cluster, { backup = true } = {}
   await Promise.all(objects.map(post))
   if (backup) await Promise.all(of('Backup').map(post))
 
-  await until(`the pods of ${namespace}`, () => ready(cluster, namespace, objects))
+  const own = containers ? kubelet(cluster, namespace) : undefined
+  await until(`the pods of ${namespace}`, () => ready(cluster, namespace, objects), { within: containers ? 120_000 : 30_000 })
   await mountAll(cluster, namespace, used)
-  return { ...await around(cluster, namespace, storageClass.metadata.name), objects }
+  const made = await around(cluster, namespace, storageClass.metadata.name)
+  return { ...made, objects, kubelet: own, stop: async () => void (await Promise.all([made.stop(), own?.stop()])) }
 }
 
 let made = 0
@@ -105,14 +117,14 @@ const below = (namespace: string, path: string): string => {
 }
 
 /** The first namespace that nobody has: the server decides between the workers. */
-const claimNamespace = async (cluster: Cluster): Promise<string> => {
-  for (const name of NAMESPACES) {
+const claimNamespace = async (cluster: Cluster, names: string[]): Promise<string> => {
+  for (const name of names) {
     const body = { apiVersion: 'v1', kind: 'Namespace', metadata: { name } }
     const { status, text } = await cluster.request('POST', '/api/v1/namespaces', { body })
     if (status === 201) return name
     if (status !== 409) throw new Error(`namespace ${name}: ${text}`)
   }
-  throw new Error(`All ${NAMESPACES.length} namespaces are used: raise their number in kwok.ts`)
+  throw new Error(`All ${names.length} namespaces are used: raise their number in kwok.ts`)
 }
 
 /** Takes an object of the rehearsal to the namespace of a test. What is cluster-wide gets its name as a prefix. */

@@ -2,9 +2,10 @@
  * KWOK as the kubelet of one node: pods go Running by themselves, and exec runs a command of this machine, with a
  * stand-in for `df` first on its PATH that prints the sizes of the played file systems.
  */
-import { chmodSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { delimiter, join } from 'node:path'
 import { find } from './components.ts'
+import { CONTAINER } from './containers.ts'
 import type { KubeObject } from './request.ts'
 
 export const NODE = 'node-1'
@@ -13,7 +14,9 @@ export const NODE = 'node-1'
 export const NAMESPACES = Array.from({ length: 200 }, (_, index) => `circleci-${index + 1}`)
 /** Those that a test makes itself; until then nobody has them. */
 export const NEW_NAMESPACES = Array.from({ length: 20 }, (_, index) => `circleci-new-${index + 1}`)
-const PODS = ['mongodb', 'postgresql', 'vault', 'redis', 'rabbitmq'].flatMap((set) => [0, 1, 2].map((ordinal) => `${set}-${ordinal}`))
+/** Those whose pods have containers: kubelet.ts is their kubelet, and KWOK only serves its exec. */
+export const CONTAINER_NAMESPACES = Array.from({ length: 40 }, (_, index) => `circleci-containers-${index + 1}`)
+const PODS = ['mongodb', 'postgresql', 'vault', 'redis', 'rabbitmq'].flatMap((set) => [0, 1, 2].map((ordinal) => `${set}-${ordinal}`)).concat('runbooks-vault')
 
 /** One file system as `df -Pk` sees it; sizes in KiB. */
 export interface FileSystem {
@@ -78,6 +81,18 @@ const MONGO = `#!/usr/bin/env bash
 exec curl -sS "${console}/mongo/users"
 `
 
+/** A pod that has a container is entered; in any other the command is this machine's, after the stand-ins. */
+const ENTER = `#!/bin/bash
+name=\${0##*/} pod=$PODS/$NAMESPACE/$POD
+[[ ! -e $pod/pid ]] || exec ${CONTAINER} exec "$pod" "$name" "$@"
+export PATH=\${PATH#*:}
+exec "$name" "$@"
+`
+const ENTERED = ['bash', 'sh', 'env', 'cat', 'ls', 'rm', 'mkdir', 'find', 'tar', 'df', 'psql', 'pg_dump', 'pg_dumpall', 'mongo', 'mongodump', 'mongorestore', 'vault']
+
+/** The containers of a namespace's pods, each in a folder of the pod's name. */
+export const podFolder = (folder: string, namespace: string): string => join(folder, 'pods', namespace)
+
 /** Where the stand-in for KOTS of a namespace listens. */
 export const consoleFile = (folder: string, namespace: string): string => join(folder, 'consoles', namespace)
 
@@ -91,6 +106,7 @@ const stage = (name: string, kind: 'Node' | 'Pod', matchExpressions: object[], n
 
 const condition = (type: string) => `{type: ${type}, status: "True", lastTransitionTime: {{ Now | Quote }}}`
 const deleted = (operator: 'Exists' | 'DoesNotExist') => ({ key: '.metadata.deletionTimestamp', operator })
+const ours = { key: '.metadata.namespace', operator: 'NotIn', values: CONTAINER_NAMESPACES }
 
 const STAGES = [
   stage(
@@ -107,7 +123,7 @@ conditions: [${condition('Ready')}]
 `,
     },
   ),
-  stage('pod-runs', 'Pod', [deleted('DoesNotExist'), { key: '.status.phase', operator: 'In', values: ['Pending'] }], {
+  stage('pod-runs', 'Pod', [ours, deleted('DoesNotExist'), { key: '.status.phase', operator: 'In', values: ['Pending'] }], {
     statusTemplate: `
 phase: Running
 startTime: {{ Now | Quote }}
@@ -126,20 +142,21 @@ containerStatuses:
 {{ end }}
 `,
   }),
-  stage('pod-goes', 'Pod', [deleted('Exists')], { delete: true }),
+  stage('pod-goes', 'Pod', [ours, deleted('Exists')], { delete: true }),
 ]
 
 /** Writes KWOK's configuration and the stand-in commands; returns the environment that KWOK is to run in. */
 export const configureKwok = (folder: string): Record<string, string> => {
   const bin = join(folder, 'container-bin')
+  const entered = join(folder, 'entered-bin')
   const disks = join(folder, 'disks')
   mkdirSync(bin)
+  mkdirSync(entered)
   mkdirSync(disks)
   mkdirSync(join(folder, 'consoles'))
-  for (const [name, text] of [['df', DF], ['curl', curl()], ['nomad', NOMAD], ['mongo', MONGO]] as const) {
-    writeFileSync(join(bin, name), text)
-    chmodSync(join(bin, name), 0o755)
-  }
+  const commands = [['df', DF], ['curl', curl()], ['nomad', NOMAD], ['mongo', MONGO]] as const
+  for (const [name, text] of commands) writeFileSync(join(bin, name), text, { mode: 0o755 })
+  for (const name of ENTERED) writeFileSync(join(entered, name), ENTER, { mode: 0o755 })
   writeFileSync(join(folder, 'container.log'), '')
 
   const api = 'kwok.x-k8s.io/v1alpha1'
@@ -150,7 +167,7 @@ export const configureKwok = (folder: string): Record<string, string> => {
     spec: { ...(selector && { selector }), execs: [{ local: { envs } }] },
   })
   const rules: object[] = [...STAGES]
-  const ofPods = NAMESPACES.flatMap((namespace) =>
+  const ofPods = [...NAMESPACES, ...CONTAINER_NAMESPACES].flatMap((namespace) =>
     PODS.map((pod) =>
       exec(`${namespace}-${pod}`, { matchNamespaces: [namespace], matchNames: [pod] }, [
         { name: 'NAMESPACE', value: namespace },
@@ -158,7 +175,7 @@ export const configureKwok = (folder: string): Record<string, string> => {
       ]),
     ),
   )
-  const ofNamespaces = [...NAMESPACES, ...NEW_NAMESPACES].map((namespace) =>
+  const ofNamespaces = [...NAMESPACES, ...NEW_NAMESPACES, ...CONTAINER_NAMESPACES].map((namespace) =>
     exec(namespace, { matchNamespaces: [namespace] }, [{ name: 'NAMESPACE', value: namespace }, { name: 'POD', value: 'any' }]))
   rules.push(...ofPods, ...ofNamespaces, exec('any', undefined, [{ name: 'POD', value: 'any' }]))
   rules.push({
@@ -169,7 +186,7 @@ export const configureKwok = (folder: string): Record<string, string> => {
   })
   // JSON is YAML.
   writeFileSync(join(folder, 'kwok.yaml'), rules.map((rule) => JSON.stringify(rule)).join('\n---\n'))
-  return { PATH: `${bin}${delimiter}${process.env.PATH}`, DISKS: disks, CONSOLES: join(folder, 'consoles') }
+  return { PATH: [entered, bin, process.env.PATH].join(delimiter), DISKS: disks, CONSOLES: join(folder, 'consoles'), PODS: join(folder, 'pods') }
 }
 
 export const node = (): KubeObject => ({

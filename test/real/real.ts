@@ -7,13 +7,13 @@ import type { Cluster } from './cluster.ts'
 import { connect } from './cluster.ts'
 import type { ComponentName } from './components.ts'
 import { CLUSTER, needs } from './components.ts'
-import type { Installation } from './installation.ts'
+import type { Fresh, Installation } from './installation.ts'
 import { bareInstallation, freshInstallation } from './installation.ts'
 
 export interface OnCluster {
   cluster(): Cluster
   /** An installation for this test alone; its stand-ins end with the test. */
-  fresh(options?: { backup?: boolean }): Promise<Installation>
+  fresh(options?: Fresh): Promise<Installation>
   /** A cluster in which nothing is installed yet. */
   bare(): Promise<Installation>
   /** One installation for all tests of the file that leave it as it is. */

@@ -86,6 +86,17 @@ if ! find_component ferretdb >/dev/null && command -v go >/dev/null; then
   build_changed ferretdb "$ferretdb" "github.com/FerretDB/FerretDB@$FERRETDB" ./cmd/ferretdb 'echo "$FERRETDB" >build/version/version.txt'
 fi
 
+if ! find_component vault >/dev/null && command -v go >/dev/null; then
+  # Its own api and sdk lie beside it in its repository; the published ones differ in three places. Of the plugins only
+  # the least, and of the storages the one that server has.
+  GOFLAGS='-tags=minimal -mod=mod -buildvcs=false' build_changed vault "$vault" "github.com/hashicorp/vault@v$VAULT" . '
+    for name in api api/auth/approle api/auth/kubernetes api/auth/userpass sdk; do go mod edit -dropreplace "github.com/hashicorp/vault/$name"; done
+    sed -i "s/restoredKeyName, err := b.lm/restoredKeyName, err := keyName, b.lm/" builtin/logical/transit/path_restore.go
+    sed -i "s/ActivationFunc: iStore.activateDeduplication,/ActivationFunc: func(ctx context.Context, req *logical.Request, _ string) error { return iStore.activateDeduplication(ctx, req) },/" vault/identity_store.go
+    sed -i "s/ActivationFunc(ctx, nil)/ActivationFunc(ctx, nil, \"\")/" vault/logical_system_activation_flags.go
+    sed -i -e "s/^\t\t\t\"inmem\": .*/&\n\t\t\t\"file\": physFile.NewFileBackend,/" -e "s|^\tphysInmem .*|&\n\tphysFile \"github.com/hashicorp/vault/sdk/physical/file\"|" command/commands.go'
+fi
+
 if ! find_component mongosh >/dev/null && command -v npm >/dev/null; then
   echo "mongosh: installing $MONGOSH"
   npm install --prefix "$mongosh" --no-audit --no-fund --omit=optional --ignore-scripts "mongosh@$MONGOSH" >"$mongosh/npm.log" 2>&1 ||
@@ -143,4 +154,8 @@ report unshare 'apt-get install util-linux'
 report ip 'apt-get install iproute2'
 report ferretdb "a build of github.com/FerretDB/FerretDB@$FERRETDB"
 report mongosh "npm install mongosh@$MONGOSH"
+report vault "a build of github.com/hashicorp/vault@v$VAULT, or a release on PATH"
+# Not needed for success: they are in no registry.
+report mongodump 'https://www.mongodb.com/docs/database-tools, and put it on PATH'
+report mongorestore 'https://www.mongodb.com/docs/database-tools, and put it on PATH'
 exit $missing

@@ -2,11 +2,11 @@
  * Containers without a container engine: namespaces of the kernel around the root of this machine, made by
  * containers/container, and the servers that run in them. Only root makes them.
  */
-import { delimiter, join } from 'node:path'
+import { delimiter, dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type { TestContext } from 'vitest'
 import type { ComponentName } from './components.ts'
-import { cacheFolders } from './components.ts'
+import { cacheFolders, find } from './components.ts'
 
 const here = fileURLToPath(new URL('containers', import.meta.url))
 export const CONTAINER = join(here, 'container')
@@ -23,5 +23,6 @@ export const needsRoot = (context: TestContext): void => {
 /** The PATH in a container: programs of the servers first, since Debian's own ones look for servers of this machine. */
 export const containerPath = (): string => {
   const servers = cacheFolders().filter((folder) => folder.startsWith('/usr/lib/'))
-  return [...servers, '/usr/local/sbin', '/usr/local/bin', '/usr/sbin', '/usr/bin', '/sbin', '/bin', ...cacheFolders(), join(here, 'bin')].join(delimiter)
+  const tools = find('mongodump')
+  return [...servers, '/usr/local/sbin', '/usr/local/bin', '/usr/sbin', '/usr/bin', '/sbin', '/bin', ...cacheFolders(), ...(tools ? [dirname(tools)] : []), join(here, 'bin')].join(delimiter)
 }

@@ -68,7 +68,10 @@ export const freshInstallation = async (cluster: Cluster, { backup = true, conta
   if (backup) await Promise.all(of('Backup').map(post))
 
   const own = containers ? kubelet(cluster, namespace) : undefined
-  await until(`the pods of ${namespace}`, () => ready(cluster, namespace, objects), { within: containers ? 120_000 : 30_000 })
+  await until(`the pods of ${namespace}`, () => ready(cluster, namespace, objects), { within: containers ? 120_000 : 30_000 }).catch(async (error) => {
+    await own?.stop()
+    throw error
+  })
   await mountAll(cluster, namespace, used)
   const made = await around(cluster, namespace, storageClass.metadata.name)
   return { ...made, objects, kubelet: own, stop: async () => void (await Promise.all([made.stop(), own?.stop()])) }

@@ -10,6 +10,8 @@ import { promisify } from 'node:util'
 import { pause } from '../../lib/clock.ts'
 import { quote } from '../../lib/shell.ts'
 import type { Cluster } from './cluster.ts'
+import type { ComponentName } from './components.ts'
+import { find } from './components.ts'
 import { CONTAINER, containerPath, SERVE } from './containers.ts'
 import { podFolder } from './kwok.ts'
 import { processes, until } from './processes.ts'
@@ -21,11 +23,11 @@ export interface Kubelet {
   stop(): Promise<void>
 }
 
-/** By the image: what it starts, where it listens, and what its own environment has. */
-const IMAGES: [RegExp, { serve: string[]; port: number; env?: Record<string, string> }][] = [
-  [/\/postgresql:/, { serve: [SERVE, 'postgresql', '/bitnami/postgresql/data'], port: 5432 }],
-  [/\/mongodb:/, { serve: [SERVE, 'mongodb', '/bitnami/mongodb/data'], port: 27017 }],
-  [/^vault:/, { serve: [SERVE, 'vault', '/vault/file'], port: 8200, env: { VAULT_ADDR: 'http://127.0.0.1:8200' } }],
+/** By the image: what it starts, where it listens, and what its own environment has. Where its server is not to be had, it sleeps. */
+const IMAGES: [RegExp, { needs: ComponentName; serve: string[]; port: number; env?: Record<string, string> }][] = [
+  [/\/postgresql:/, { needs: 'postgres', serve: [SERVE, 'postgresql', '/bitnami/postgresql/data'], port: 5432 }],
+  [/\/mongodb:/, { needs: 'ferretdb', serve: [SERVE, 'mongodb', '/bitnami/mongodb/data'], port: 27017 }],
+  [/^vault:/, { needs: 'vault', serve: [SERVE, 'vault', '/vault/file'], port: 8200, env: { VAULT_ADDR: 'http://127.0.0.1:8200' } }],
 ]
 
 const run = promisify(execFile)
@@ -69,7 +71,7 @@ export const kubelet = (cluster: Cluster, namespace: string): Kubelet => {
       const folder = folderOf(name)
       rmSync(folder, { recursive: true, force: true })
       mkdirSync(folder)
-      const image = IMAGES.find(([pattern]) => pattern.test(containers[0].image))?.[1]
+      const image = IMAGES.find(([pattern, { needs }]) => pattern.test(containers[0].image) && find(needs))?.[1]
       const env = { PATH: containerPath(), HOME: '/run', ...image?.env, ...await envOf(containers[0]) }
       writeFileSync(join(folder, 'mounts'), (await mountsOf(pod)).map((pair) => `${pair.join(' ')}\n`).join(''))
       writeFileSync(join(folder, 'env'), Object.entries(env).map(([key, value]) => `${key}=${quote(value)}\n`).join(''), { mode: 0o600 })

@@ -84,8 +84,8 @@ exec curl -sS "${console}/mongo/users"
 /** A pod that has a container is entered; in any other the command is this machine's, after the stand-ins. */
 const ENTER = `#!/bin/bash
 name=\${0##*/} pod=$PODS/$NAMESPACE/$POD
-[[ ! -e $pod/pid ]] || exec ${CONTAINER} exec "$pod" "$name" "$@"
 export PATH=\${PATH#*:}
+[[ ! -e $pod/pid ]] || exec ${CONTAINER} exec "$pod" "$name" "$@"
 exec "$name" "$@"
 `
 const ENTERED = ['bash', 'sh', 'env', 'cat', 'ls', 'rm', 'mkdir', 'find', 'tar', 'df', 'psql', 'pg_dump', 'pg_dumpall', 'mongo', 'mongodump', 'mongorestore', 'vault']

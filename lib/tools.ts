@@ -17,6 +17,9 @@ const running = new Set<{ pid: number; kill(): void }>()
 let environment: NodeJS.ProcessEnv = process.env
 let started: (pid: number) => void = () => {}
 
+/** For what starts children by itself: what they see, who is told of them, and those that a second Ctrl-C ends. */
+export const children = { environment: (): NodeJS.ProcessEnv => environment, tell: (pid: number): void => started(pid), running }
+
 /** What children see as their environment, and who is told of each child that a write starts. */
 export const prepareTools = (options: { env?: NodeJS.ProcessEnv; onStart?: (pid: number) => void }): void => {
   if (options.env) environment = options.env
@@ -34,6 +37,8 @@ export const stopTools = (): void => {
  */
 export interface Given {
   stdin?: string | undefined; env?: Record<string, string>; noise?: RegExp; tells?: RegExp
+  /** Of one that only reads: how long it may take, where that is more than a minute. */
+  within?: number
   /** What it says goes into this file, and what it writes is only yours: a tool that outlives us must not die of a pipe that nobody reads any more. */
   log?: string
   /** It ends in order where it is interrupted: by one signal, to itself and not to what it started. */
@@ -74,7 +79,7 @@ const run = async (words: string[], timeout: number, { stdin, env, log, orderly 
 }
 
 /** The whole group, and at once: we may end before anybody could look up who belongs to it. */
-const endGroup = (pid: number | undefined, orderly = false): void => {
+export const endGroup = (pid: number | undefined, orderly = false): void => {
   try {
     if (pid) process.kill(orderly ? pid : -pid, orderly ? 'SIGINT' : 'SIGTERM')
   } catch { /* it has ended */ }
@@ -100,8 +105,8 @@ export const TOO_LATE = 124
 
 /** Runs a tool that only reads; one that does not end is a failed one. */
 export const readTool = (words: string[], given?: Given): Promise<Outcome> =>
-  run(words, READING, given).catch((error: unknown) => {
-    if (error instanceof Lost) return { code: TOO_LATE, stdout: '', stderr: `${words.slice(0, 3).join(' ')} did not answer within ${READING / 1000} s` }
+  run(words, given?.within ?? READING, given).catch((error: unknown) => {
+    if (error instanceof Lost) return { code: TOO_LATE, stdout: '', stderr: `${words.slice(0, 3).join(' ')} did not answer within ${(given?.within ?? READING) / 1000} s` }
     throw error
   })
 

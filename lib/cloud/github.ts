@@ -63,3 +63,10 @@ export const tokenIsKnown = async (host: string, token: Once): Promise<Verdict> 
   if (status === 401) return bad(`${host} does not accept the token`, `Make a new one: https://${host}/settings/tokens`)
   return warning(`whether the token is right is not known: ${host} answers with ${status}`, `This page should name you: https://${host}/api/v3/user`)
 }
+
+/** Where the webhooks of a repository lead; undefined where the token may not see them. */
+export const webhooksOf = async (host: string, repository: string, token: Once): Promise<string[] | undefined> => {
+  const api = host === 'github.com' ? { at: 'api.github.com', root: '' } : { at: host, root: '/api/v3' }
+  const { status, said } = await ask(api.at, { method: 'GET', path: `${api.root}/repos/${repository}/hooks?per_page=100`, token: Once.join([token]) })
+  return status === 200 && Array.isArray(said) ? (said as { config?: { url?: string } }[]).flatMap(({ config }) => config?.url ?? []) : undefined
+}

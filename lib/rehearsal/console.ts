@@ -5,6 +5,7 @@
 import { nomadNodes } from './backups.ts'
 import { newest } from './kots.ts'
 import { screenOf } from './kots-screen.ts'
+import { inStore, playStore } from './services-box.ts'
 import { list, keyOf, type World } from './world.ts'
 
 interface Output { stdout: string; stderr: string; code: number }
@@ -21,6 +22,8 @@ export const exec = (world: World, argv: string[], stdin: string): Output => {
     const { status, body } = answer(world, asked, argv, stdin)
     return { stdout: `${JSON.stringify(body)}\n${status}`, stderr: '', code: 0 }
   }
+  const store = inStore(argv)
+  if (store) return playStore(world, store, stdin)
   if (argv.slice(argv.indexOf('--') + 1).join(' ') === 'nomad node status') return { stdout: nomadNodes(world), stderr: '', code: 0 }
   if (argv.at(-1)?.includes('circle_ghe')) return { stdout: `users ${world.users ?? 0}\n`, stderr: '', code: 0 }
   return { stdout: '', stderr: `rehearsal: not played: ${argv.join(' ')}; extend lib/rehearsal/console.ts\n`, code: 1 }

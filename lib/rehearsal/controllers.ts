@@ -5,10 +5,11 @@
 import { install } from './bare.ts'
 import { joinNodes } from './clusters.ts'
 import { finishDeploy } from './deploys.ts'
-import { runOutput } from './execution.ts'
+import { runDeployment } from './execution.ts'
 import { claimAndVolume, NAMESPACE, podStatus } from './installation.ts'
 import { bytes, matches } from './quantity.ts'
 import { reconcileBackups, runVelero } from './backups.ts'
+import { settleBox } from './services-box.ts'
 import { reconcileVelero, startVelero, validateLocation } from './velero.ts'
 import { canon, change, create, digest, iso, keyOf, later, list, type Due, type KubeObject, type World } from './world.ts'
 
@@ -34,7 +35,9 @@ export const reconcile = (world: World): void => {
   for (let round = 0, before = -1; before !== world.revision && round < 20; round += 1) {
     before = world.revision
     for (const set of list(world, SETS)) if (!set.metadata.deletionTimestamp) reconcileSet(world, set)
+    for (const one of list(world, 'deployments', NAMESPACE)) reconcileDeployment(world, one)
     for (const claim of list(world, CLAIMS)) reconcileClaim(world, claim)
+    for (const volume of list(world, VOLUMES)) reclaim(world, volume)
     for (const quota of list(world, 'resourcequotas')) reconcileQuota(world, quota)
     reconcileVelero(world)
     reconcileBackups(world)
@@ -65,7 +68,8 @@ const happen = (world: World, due: Due): void => {
   if (due.do === 'install') return install(world, due.name)
   if (due.do === 'join-nodes') return joinNodes(world, due.name)
   if (due.do === 'run-velero') return runVelero(world, due.name)
-  if (due.do === 'run-output') return runOutput(world)
+  if (due.do === 'run-output') return runDeployment(world, due.name)
+  if (due.do === 'settle-box') return settleBox(world)
   if (due.do === 'orphan') return orphan(world, due.name, due.uid as string)
   if (due.do === 'finish-deploy') return finishDeploy(world, due.sequence as number)
   const object = world.objects[keyOf(due.do === 'start-pod' ? PODS : CLAIMS, due.name, NAMESPACE)]
@@ -121,6 +125,9 @@ const reconcileSet = (world: World, set: KubeObject): void => {
   })
 }
 
+/** A pod that somebody made by itself. */
+export const startLater = (world: World, pod: KubeObject): void => later(world, STEP, { do: 'start-pod', name: pod.metadata.name, uid: pod.metadata.uid as string })
+
 const createPod = (world: World, set: KubeObject, name: string, revision: string): void => {
   const { namespace = '', uid = '' } = set.metadata
   const volumes = (set.spec.volumeClaimTemplates ?? []).map((template: KubeObject) => {
@@ -156,11 +163,39 @@ const startPod = (world: World, pod: KubeObject): void => {
   // A volume is mounted again: what waited for that happens now.
   for (const volume of pod.spec.volumes ?? []) {
     const claim = world.objects[keyOf(CLAIMS, volume.persistentVolumeClaim?.claimName ?? '', NAMESPACE)]
+    if (claim && !claim.spec.volumeName) bind(world, claim)
     if (claim && pendingFiles(claim)) growFiles(world, claim)
   }
 }
 
+/** The application's pods come and go a moment after their number was changed. */
+const reconcileDeployment = (world: World, { metadata, spec, status }: KubeObject): void => {
+  if (metadata.labels?.['layer'] === 'application' && status?.replicas !== undefined && status.replicas !== spec.replicas) later(world, STEP, { do: 'run-output', name: metadata.name })
+}
+
 // Volumes
+
+/** A volume goes with its claim. */
+const reclaim = (world: World, volume: KubeObject): void => {
+  const { namespace, name } = volume.spec.claimRef ?? {}
+  if (!name || world.objects[keyOf(CLAIMS, name, namespace)]) return
+  delete world.objects[keyOf(VOLUMES, volume.metadata.name)]
+  delete world.files[name]
+  world.revision += 1
+}
+
+/** A claim that somebody made gets its volume once a pod wants it. */
+const bind = (world: World, claim: KubeObject): void => {
+  const { name, labels = {} } = claim.metadata, size = claim.spec.resources.requests.storage
+  const [bound, volume] = claimAndVolume(name, size, `vol-0${digest(name).slice(0, 16)}`, labels)
+  if (!world.objects[keyOf(VOLUMES, volume.metadata.name)]) create(world, VOLUMES, volume)
+  change(world, claim, () => {
+    claim.spec = { ...bound.spec, storageClassName: claim.spec.storageClassName ?? bound.spec.storageClassName }
+    claim.status = bound.status
+    claim.metadata.annotations = { ...claim.metadata.annotations, ...bound.metadata.annotations }
+  })
+  world.files[name] = { size: bytes(size), used: 40 * 2 ** 20 }
+}
 
 const pendingFiles = (claim: KubeObject): boolean =>
   (claim.status?.conditions ?? []).some((one: any) => one.type === 'FileSystemResizePending')

@@ -2,9 +2,9 @@
 import { firstDeploy } from './bare.ts'
 import { scaleOutput } from './execution.ts'
 import { NAMESPACE } from './installation.ts'
-import { rendered } from './kots.ts'
+import { rendered, type Version } from './kots.ts'
 import { bytes } from './quantity.ts'
-import { create, keyOf, later, type KubeObject, type World } from './world.ts'
+import { change, create, keyOf, later, list, type KubeObject, type World } from './world.ts'
 
 /** A deploy applies the stateful sets; what `kubectl apply` may not change makes it fail. */
 export const finishDeploy = (world: World, sequence: number): void => {
@@ -20,8 +20,24 @@ export const finishDeploy = (world: World, sequence: number): void => {
   if (version.status !== 'deployed') return
   firstDeploy(world)
   scaleOutput(world, version)
+  applyKeysets(world, version)
 }
 
 /** Starts the deploy of a version that KOTS has just made. */
 export const startDeploy = (world: World, sequence: number): void =>
   later(world, world.rules.deployTakes ?? 30_000, { do: 'finish-deploy', name: world.kots.slug, sequence })
+
+const KEYSETS: Record<string, string> = { CIRCLE_SECRETS__KEYSET__SIGN: 'signing_keyset', CIRCLE_SECRETS__KEYSET__CRYPT: 'encryption_keyset' }
+
+/** The frontend gets the keysets of a version; and what was scaled to nothing runs again, for a deploy knows nothing of that. */
+const applyKeysets = (world: World, { values }: Version): void => {
+  for (const one of list(world, 'deployments', NAMESPACE).filter(({ metadata }) => metadata.labels?.['layer'] === 'application')) {
+    change(world, one, () => {
+      for (const env of one.spec.template.spec.containers[0].env ?? []) {
+        const value = values[KEYSETS[env.name] ?? '']?.value
+        if (value?.startsWith('{')) env.value = value.trim()
+      }
+      if (one.spec.replicas === 0) one.spec.replicas = 1
+    })
+  }
+}

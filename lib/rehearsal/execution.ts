@@ -79,10 +79,11 @@ export const scaleOutput = (world: World, { values }: Version): void => {
   if (change(world, there, () => { there.spec.replicas = replicas })) later(world, STARTS, { do: 'run-output', name: OUTPUT })
 }
 
-/** All that were asked for run. */
-export const runOutput = (world: World): void => {
-  const one = world.objects[keyOf('deployments', OUTPUT, NAMESPACE)]
+/** All that were asked for run, and no more. */
+export const runDeployment = (world: World, name: string): void => {
+  const one = world.objects[keyOf('deployments', name, NAMESPACE)]
   if (!one) return
   const { replicas } = one.spec
   change(world, one, () => { one.status = { observedGeneration: 1, replicas, updatedReplicas: replicas, readyReplicas: replicas, availableReplicas: replicas } })
 }
+export const runOutput = (world: World): void => runDeployment(world, OUTPUT)

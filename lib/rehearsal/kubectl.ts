@@ -7,6 +7,7 @@ import { exec, toConsole, veleroLog } from './console.ts'
 import { startDeploy } from './deploys.ts'
 import { NAMESPACE } from './installation.ts'
 import { appsJson, configYaml, setConfig, setWhole, versionsJson } from './kots.ts'
+import { inStore } from './services-box.ts'
 import { failed, flags, notPlayed, parse, printed, type Call, type Output, type Tool } from './tool.ts'
 import type { World } from './world.ts'
 
@@ -47,13 +48,14 @@ const plain = ({ argv }: Call): string[] => {
 
 const nameOf = (call: Call): string => {
   const argv = plain(call)
-  const asked = toConsole(argv)
+  const asked = toConsole(argv), store = argv[0] === 'exec' ? inStore(argv) : undefined
+  if (store) return `kubectl exec ${store.work} ${store.store}`
   return asked ? `kubectl exec ${asked.method} ${asked.path}` : ['kubectl', ...argv.slice(0, argv[0] === 'kots' ? 3 : 1)].join(' ')
 }
 
 export const kubectl: Tool = {
   name: nameOf,
-  mutates: (call) => /^kubectl (kots (install|set config|backup|restore)\b|exec PUT)/.test(nameOf(call)),
+  mutates: (call) => /^kubectl (kots (install|set config|backup|restore)\b|exec (PUT|receive|unseal))/.test(nameOf(call)),
   play: (world, call) => (call.argv[0]?.startsWith('-') && call.argv.includes('kots')
     ? failed(`flags cannot be placed before plugin name: ${call.argv[0]}`) : play(world, plain(call), call)),
 }

@@ -2,7 +2,7 @@
  * The part of the Kubernetes API that runbooks use: verbs, patches, selectors, deletion, of what resources.ts lists.
  * One request changes the world that it is given, and answers; who may keep that world decides elsewhere.
  */
-import { finishOrphan } from './controllers.ts'
+import { finishOrphan, startLater } from './controllers.ts'
 import { edited } from './patch.ts'
 import { matches } from './quantity.ts'
 import {
@@ -152,6 +152,12 @@ const add = (world: World, { resource, namespace, name: asked }: Place, object: 
     ...object, metadata, ...(resource.plural === 'statefulsets' ? { status: { replicas: 0 } } : {}),
   }))
   if (dry) delete created.metadata.resourceVersion
+  const held = world.objects[keyOf(resource.plural, name, namespace)]
+  if (resource.plural === 'persistentvolumeclaims' && held) held['status'] = { phase: 'Pending' }
+  if (resource.plural === 'pods' && held) {
+    held['status'] = { phase: 'Pending', conditions: [{ type: 'PodScheduled', status: 'True' }] }
+    startLater(world, held)
+  }
   return { code: 201, body: created }
 }
 

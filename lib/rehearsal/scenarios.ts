@@ -10,6 +10,7 @@ import { executionScenarios } from './execution-scenarios.ts'
 import { NAMESPACE, podStatus } from './installation.ts'
 import { newest, type Kots } from './kots.ts'
 import { backupScenarios } from './troubles.ts'
+import { migrationScenarios } from './migration-scenarios.ts'
 import { storeScenarios } from './stores.ts'
 import { terraformScenarios } from './terraform.ts'
 import { VELERO } from './velero.ts'
@@ -203,6 +204,8 @@ const all: Record<string, Scenario> = {
       world.tls = { zone: 'route53', held: 'new' }
     },
   },
+  ...migrationScenarios,
+  ...migrationScenarios,
   ...storeScenarios((world) => withoutVelero(world)),
   ...backupScenarios,
   ...tlsScenarios,

@@ -13,13 +13,14 @@ import { web } from './github.ts'
 import { gcloud, iamcredentials } from './gcp.ts'
 import { kubectl } from './kubectl.ts'
 import { mc } from './mc.ts'
+import { ssh } from './services-box.ts'
 import { terraform } from './terraform.ts'
 import { failed, notPlayed, Usage, type Call, type Output, type Tool } from './tool.ts'
 import { velero } from './velero-cli.ts'
 import { ASKED, releaseSaid } from './versions.ts'
 import type { World } from './world.ts'
 
-const TOOLS: Record<string, Tool> = { kubectl, velero, mc, gcloud, docker, certbot, aws, curl, eksctl, terraform }
+const TOOLS: Record<string, Tool> = { kubectl, velero, mc, gcloud, docker, certbot, aws, curl, eksctl, terraform, ssh }
 const toolOf = ({ tool }: Call): Tool | undefined => ({ ...TOOLS, iamcredentials, web })[tool]
 
 export const nameOf = (call: Call): string => toolOf(call)?.name(call) ?? call.tool

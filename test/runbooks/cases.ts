@@ -41,7 +41,7 @@ const saveElse = ({ kots }: World): void => { kots.versions.unshift({ ...newest(
 
 const VM_AWS = ['--region', 'us-east-1', '--subnets', 'subnet-0aaa1111bbbb22220', '--nomad-subnets', 'subnet-0aaa1111bbbb22221', '--users-cidr', '203.0.113.0/24']
 
-export const CASES: Case[] = [
+const ALL: Case[] = [
   { runbook: 'gen-keysets', verb: true, local: true, args: ['make'], unasked: true },
   { runbook: 'gen-keysets', verb: true, local: true, args: ['make', '--native'], unasked: true },
   {
@@ -93,6 +93,14 @@ export const CASES: Case[] = [
     also: (world) => named('on-gke').apply(world),
   },
   { runbook: 'vm-service-aws', args: VM_AWS, scenario: 'on-eks', unasked: true, meanwhile: saveElse, also: (world) => named('on-eks').apply(world) },
+  {
+    runbook: 'migrate-2.19', verb: true, args: ['move', '--host', 'ubuntu@old.example.com', '--storage', 'keep', '--bucket', 'circleci-2'], scenario: 'migration', losesData: true,
+    also: (world) => named('migration').apply(world), meanwhile: (world) => rename(world, 'persistentvolumeclaims/circleci-server/data-vault-0'),
+  },
+  {
+    runbook: 'migrate-2.19', verb: true, args: ['back', '--host', 'ubuntu@old.example.com'], scenario: 'migrated',
+    also: (world) => named('migrated').apply(world), meanwhile: ({ box }) => { if (box) box.ours = ['runbooks-mongodb'] },
+  },
   { runbook: 'expand-pvc', args: ['--db', 'mongodb', '--size', '10Gi'], meanwhile: (world) => rename(world, 'statefulsets/circleci-server/mongodb') },
   { runbook: 'velero-aws', args: ['--bucket', 'my-backups', '--region', 'us-east-1'], scenario: 'no-velero', unasked: true, meanwhile: ({ aws }) => { aws.users['velero'] = { tags: [MARK], policies: {}, keys: [{ id: 'AKIALOST', created: '' }], created: '' } } },
   {
@@ -109,3 +117,6 @@ export const CASES: Case[] = [
   { runbook: 'backup-restore', verb: true, args: ['delete', 'instance-7k2fq'], losesData: true, meanwhile: (world) => rename(world, 'backups/velero/instance-7k2fq') },
   { runbook: 'backup-restore', verb: true, args: ['schedule', '--in-cluster', '--image', 'registry.example.com/runbooks:1'], unasked: true, meanwhile: ({ kots }) => { kots.snapshots = { schedule: '0 4 * * *', ttl: '24h' } } },
 ]
+
+/** All of them; those of one runbook where RUNBOOK names it, for whoever works on that. */
+export const CASES = ALL.filter(({ runbook }) => [undefined, '', runbook].includes(process.env['RUNBOOK']))

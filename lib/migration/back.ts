@@ -1,0 +1,32 @@
+/**
+ * The ways out of a migration: 2.19 freed of what the export started on its box, and a trial that ends when those who look
+ * at it say so. Installation guide 3.3.0, "Migration": "you can fallback to your 2.19 instance".
+ */
+import type { Done, Effect, Step } from '../effect.ts'
+import { done } from '../effect.ts'
+import { kubectl } from '../cluster/objects.ts'
+import { line } from '../shell.ts'
+import { heldBy } from '../server/config.ts'
+import type { Box } from './box.ts'
+import { unserve } from './box.ts'
+import { NOTES_NAME, notes } from './held.ts'
+
+/** 2.19 cannot have its data while a server of ours runs on it. */
+export const haveNoContainers = (box: Box) => async (): Promise<Done | Effect[]> => {
+  const { ours } = await box.look()
+  return ours.length ? [unserve(box, ours)] : done('nothing of the export runs there')
+}
+
+const OVER = 'trial'
+const isOver = async (): Promise<boolean> => (await notes())[OVER] === 'over'
+
+/** A step of a trial, of which nothing is wanted any more once that is over. */
+export const unlessOver = (step: Step): Step => ({
+  ...step, todo: async () => (await isOver() ? done(`the trial is over (before another one: ${line(kubectl(['delete', 'configmap', NOTES_NAME], 'ConfigMap'))})`) : step.todo()),
+})
+
+/** Somebody has said that the trial is over. */
+export const haveTrialOver = async (): Promise<Done | Effect[]> => (await isOver() ? done('the trial is over') : [])
+
+export const trialByHand = async (): Promise<string> =>
+  `look at 3.x at https://${await heldBy('domain') ?? 'its address'}: log in, read old builds, run realitycheck. When you have seen enough:\n  ${line(kubectl(['patch', 'configmap', NOTES_NAME, '--type=merge', '-p', JSON.stringify({ data: { [OVER]: 'over' } })], 'ConfigMap'))}`

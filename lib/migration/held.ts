@@ -1,0 +1,100 @@
+/**
+ * CircleCI server 3.x while its data is replaced: its applications scaled to nothing, the databases kept. How many of each
+ * ran is noted in a ConfigMap before, for the world forgets it. Installation guide 3.3.0, "Migration": its script scales
+ * everything back to one, which is wrong where more ran.
+ */
+import type { V1Deployment } from '@kubernetes/client-node'
+import { oncePerLook } from '../door.ts'
+import type { Check, Done, Effect } from '../effect.ts'
+import { done, minutes } from '../effect.ts'
+import { collection, kubectl, list, patch, read, ref } from '../cluster/objects.ts'
+import { request } from '../cluster/kubernetes.ts'
+import { line } from '../shell.ts'
+
+export const NOTES_NAME = 'circleci-runbooks-migration'
+const NOTES = ref('ConfigMap', NOTES_NAME)
+const APPLICATIONS = { labelSelector: 'layer=application' }
+
+/** The output processor is two at least: release notes of 3.2. */
+const LEAST: Record<string, number> = { 'output-processor': 2 }
+
+/** What was noted of 3.x before it was scaled down. */
+export const notes = async (): Promise<Record<string, string>> => (await read(NOTES))?.data ?? {}
+
+const applications = oncePerLook(async () => list('Deployment', APPLICATIONS))
+const nameOf = ({ metadata }: V1Deployment): string => metadata?.name ?? ''
+
+/** True where no pod of an application is left; else what is. */
+export const isHeld = async (): Promise<true | string> => {
+  const wanted = (await applications()).filter(({ spec }) => (spec?.replicas ?? 1) > 0).map(nameOf)
+  if (wanted.length) return `${wanted.slice(0, 3).join(', ')}${wanted.length > 3 ? ` and ${wanted.length - 3} more` : ''} ${wanted.length > 1 ? 'are' : 'is'} to run`
+  const left = [...(await list('Pod', APPLICATIONS)).map(({ metadata }) => metadata?.name), ...(await applications()).filter(({ status }) => (status?.replicas ?? 0) > 0).map(nameOf)]
+  return left.length === 0 || `${left.length} of their pods are going`
+}
+
+export const heldCheck = (): Check => {
+  const left = line(kubectl(['get', 'pods', '-l', APPLICATIONS.labelSelector, '-o', 'name'], 'Pod'))
+  return {
+    say: 'no application of 3.x runs', within: minutes(10), prints: '', command: { words: ['sh', '-c', left] }, holds: isHeld,
+    hint: async () => `See what keeps them: ${left}`,
+  }
+}
+
+const scale = (name: string, replicas: number): Effect => ({
+  ...patch(ref('Deployment', name), { spec: { replicas } }), id: `scale ${name} to ${replicas}`,
+  command: { words: kubectl(['scale', 'deployment', name, `--replicas=${replicas}`], 'Deployment') },
+})
+
+/** Writes notes, and keeps those that are there. */
+export const note = async (data: Record<string, string | null>): Promise<Effect> => (await read(NOTES) ? {
+  ...patch(NOTES, { data }), id: `note ${Object.keys(data).length} values`,
+} : {
+  id: `note ${Object.keys(data).length} values`, again: 'guarded',
+  command: { words: kubectl(['create', 'configmap', NOTES.name, ...Object.entries(data).map(([key, value]) => `--from-literal=${key}=${value ?? ''}`)], 'ConfigMap') },
+  call: () => request('POST', collection('ConfigMap'), { body: { apiVersion: 'v1', kind: 'ConfigMap', metadata: { name: NOTES.name }, data } }),
+})
+
+const REPLICAS = 'replicas.'
+
+/** Their numbers as they run now; those that run none say nothing. */
+const counted = async (): Promise<Record<string, string>> =>
+  Object.fromEntries((await applications()).flatMap((one) => ((one.spec?.replicas ?? 1) > 0 ? [[`${REPLICAS}${nameOf(one)}`, String(one.spec?.replicas ?? 1)] as const] : [])))
+
+/** How 3.x stands is noted: how many of each ran, and `more`. `over` is why nothing of it is wanted any more. */
+export const haveNotes = (over: () => Promise<string | undefined>, more: () => Promise<Record<string, string>>) => async (): Promise<Done | Effect[]> => {
+  const why = await over()
+  if (why) return done(why)
+  const [now, kept] = [{ ...await counted(), ...await more() }, await notes()]
+  const missing = Object.entries(now).filter(([key, value]) => kept[key] !== value)
+  return missing.length ? [await note(Object.fromEntries(missing))] : done(Object.keys(now).length ? 'it is noted' : 'nothing of it runs')
+}
+
+/** No application of 3.x runs. */
+export const haveHeld = (over: () => Promise<string | undefined>) => async (): Promise<Done | Effect[]> => {
+  const why = await over()
+  if (why) return done(why)
+  const running = (await applications()).filter(({ spec }) => (spec?.replicas ?? 1) > 0)
+  if (running.length) return running.map((one) => scale(nameOf(one), 0))
+  return await isHeld() === true ? done('no application of 3.x runs') : []
+}
+
+/** How many of an application are to run: as many as before, of some two at least. */
+const wantedOf = (one: V1Deployment, kept: Record<string, string>): number =>
+  Math.max(Number(kept[`${REPLICAS}${nameOf(one)}`] ?? Math.max(1, one.spec?.replicas ?? 1)), LEAST[nameOf(one)] ?? 1)
+
+/** As many of each run as before, once the data has come. `unfit` tells what stands against a start. */
+export const haveStarted = (over: () => Promise<string | undefined>, unfit: NonNullable<Effect['unfit']>) => async (): Promise<Done | Effect[]> => {
+  const [kept, come] = [await notes(), await over()]
+  const short = (await applications()).filter((one) => !come || (one.spec?.replicas ?? 1) < wantedOf(one, kept))
+  return short.length ? short.map((one) => ({ ...scale(nameOf(one), wantedOf(one, kept)), unfit })) : done('as many of each run as before')
+}
+
+export const startedCheck = (): Check => ({
+  say: 'every application of 3.x is available', within: minutes(20), prints: 'all available',
+  command: { words: ['sh', '-c', `${line(kubectl(['wait', 'deployments', '-l', APPLICATIONS.labelSelector, '--for=condition=Available', '--timeout=10s'], 'Deployment'))} >/dev/null 2>&1 && echo all available`] },
+  holds: async () => {
+    const waiting = (await applications()).filter(({ spec, status }) => (status?.availableReplicas ?? 0) < (spec?.replicas ?? 1))
+    return waiting.length === 0 || `${waiting.length} are not: ${waiting.slice(0, 3).map(nameOf).join(', ')}`
+  },
+  hint: async () => `See which and why: ${line(kubectl(['get', 'pods', '-l', APPLICATIONS.labelSelector], 'Pod'))}`,
+})

@@ -1,0 +1,208 @@
+/**
+ * The stores that are moved from 2.19 to 3.x: how each is read out on the services box, and taken in by its pod. The bytes
+ * go from one to the other in one pipeline, packed; both ends note the checksum of what they saw, the pod on the volume of
+ * the store itself, so that the note goes where the data goes. Installation guide 3.3.0, "Migration".
+ */
+import { oncePerLook } from '../door.ts'
+import type { Done, Effect } from '../effect.ts'
+import { done, hours } from '../effect.ts'
+import { EXIT, fail } from '../fail.ts'
+import { flow, type Progress } from '../flow.ts'
+import { kubectl, read, ref } from '../cluster/objects.ts'
+import { human } from '../cluster/quantity.ts'
+import { duration } from '../plan.ts'
+import { isReady } from '../server/databases.ts'
+import { readTool } from '../tools.ts'
+import type { Box, Seen } from './box.ts'
+import { countsOn, countsWords, exporting, IMAGES, inContainer, isServed, isStopped, sentNow, serve, stillRuns, unserve } from './box.ts'
+import { isHeld } from './held.ts'
+
+export const STORES = ['mongodb', 'postgresql', 'vault'] as const
+export type StoreName = (typeof STORES)[number]
+export type Database = keyof typeof IMAGES
+export const isDatabase = (name: StoreName): name is Database => name in IMAGES
+
+/** Fast, and there on both ends: the network and the database are slower. */
+const PACK = 'gzip -1', UNPACK = 'gzip -dc'
+
+interface Store {
+  label: string
+  /** The pod that takes it in, its container, and where the volume is. */
+  pod: string
+  container: string
+  folder: string
+  shell: 'bash' | 'sh'
+  /** On the box: what comes before it, what prints all of it, what counts it. */
+  prepare: string
+  dump: string
+  counts: string
+  /** In the pod: what comes before it, what takes it in, what counts it. */
+  makeReady: string
+  load: string
+  countsThere: string
+}
+
+const DATABASES = "select datname from pg_database where not datistemplate and datname <> 'postgres' order by 1"
+const TABLES = "from information_schema.tables where table_type = 'BASE TABLE' and table_schema not in ('pg_catalog', 'information_schema')"
+/** One figure of each table, which a query of its own tells. */
+const ofEach = (what: string, query: string, where = ''): string =>
+  `select '${what} ' || current_database() || '.' || table_schema || '.' || table_name || ' ' || coalesce((xpath('/row/c/text()', query_to_xml(format('${query}', table_schema, table_name), false, true, '')))[1]::text, '-') ${TABLES}${where} order by 1`
+const ROWS = ofEach('count', 'select count(*) as c from %I.%I')
+/** The contexts, which people miss first: the same text of each row on both sides. */
+const CONTEXTS = ofEach('sample', "select md5(string_agg(t::text, ''|'' order by t::text)) as c from %I.%I t", " and current_database() like 'contexts%'")
+const countEach = (psql: string): string => `for one in $(${psql} -d postgres -c "${DATABASES}"); do ${psql} -d "$one" -c "${ROWS}"; ${psql} -d "$one" -c "${CONTEXTS}"; done`
+
+/** The role that 3.x works with keeps its own password; one that is there already is changed, and not made again. */
+const ROLES = `sed -E '/^(CREATE|ALTER) ROLE "?postgres"?[ ;]/d; s/^CREATE ROLE (.*);$/DO $$ BEGIN CREATE ROLE \\1; EXCEPTION WHEN duplicate_object THEN NULL; END $$;/'`
+
+const inPg = `${inContainer('postgresql')} psql -U postgres -Atq`
+const PG = 'psql -U postgres -AtqX'
+
+/** How many documents each collection has; and of projects and users a figure that their newest documents make. */
+const DOCUMENTS = 'var sum = function (text) { var all = 7; for (var at = 0; at < text.length; at++) all = (all * 31 + text.charCodeAt(at)) | 0; return all }; '
+  + 'db.getMongo().getDBNames().filter(function (name) { return !/^(admin|local|config)$/.test(name) }).sort().forEach(function (name) { var one = db.getSiblingDB(name); '
+  + 'one.getCollectionNames().filter(function (each) { return !/^system[.]/.test(each) }).sort().forEach(function (each) { var all = one.getCollection(each); '
+  + 'print("count " + name + "." + each + " " + all.find().count()); '
+  + 'if (/^(projects|users)$/.test(each)) print("sample " + name + "." + each + " " + sum(JSON.stringify(all.find().sort({ _id: -1 }).limit(50).toArray()))) }) })'
+const FIGURES = "grep -E '^(count|sample) ' || true"
+
+const FACTS: Record<StoreName, Store> = {
+  mongodb: {
+    label: 'MongoDB', pod: 'mongodb-0', container: 'mongodb', folder: '/bitnami/mongodb', shell: 'bash',
+    prepare: '', dump: `${inContainer('mongodb')} mongodump --quiet --archive`, counts: `${inContainer('mongodb')} mongo --quiet --eval '${DOCUMENTS}' | ${FIGURES}`,
+    makeReady: '',
+    // The password comes on standard input, before the archive: no process has it as an argument.
+    load: `{ printf '%s\\n' "$MONGODB_ROOT_PASSWORD"; cat; } | mongorestore --quiet --archive --drop -u root --authenticationDatabase admin --nsExclude 'admin.*' --nsExclude 'config.*'`,
+    countsThere: `printf 'db.getSiblingDB("admin").auth("root", "%s"); %s\\n' "$MONGODB_ROOT_PASSWORD" '${DOCUMENTS}' | mongo --quiet | ${FIGURES}`,
+  },
+  postgresql: {
+    label: 'PostgreSQL', pod: 'postgresql-0', container: 'postgresql', folder: '/bitnami/postgresql', shell: 'bash',
+    prepare: `databases=$(${inPg} -c "${DATABASES}")`,
+    dump: `${inContainer('postgresql')} pg_dumpall -U postgres --roles-only | ${ROLES}; for one in $databases; do ${inContainer('postgresql')} pg_dump -U postgres --create --clean --if-exists "$one"; done`,
+    counts: countEach(inPg),
+    makeReady: `export PGPASSWORD="$POSTGRES_PASSWORD"; ${PG} -d postgres -c "select count(pg_terminate_backend(pid)) from pg_stat_activity where pid <> pg_backend_pid() and datname <> 'postgres'" >/dev/null`,
+    load: `${PG} -d postgres -v ON_ERROR_STOP=1 -v VERBOSITY=terse -o /dev/null`,
+    countsThere: countEach(PG),
+  },
+  vault: {
+    label: 'Vault', pod: 'runbooks-vault', container: 'vault', folder: '/vault/file', shell: 'sh',
+    prepare: '', dump: "tar -C /data/circle/contexts-vault --transform 's,^\\.,file,' -c .", counts: 'echo "count vault.files $(find /data/circle/contexts-vault -type f | wc -l)"',
+    makeReady: 'find /vault/file -mindepth 1 -maxdepth 1 -not -name .circleci-runbooks -not -name lost+found -exec rm -rf {} +', load: 'tar -C /vault -x',
+    // What is left of the tokens of 2.19 would keep the new one from being made.
+    countsThere: 'echo "count vault.files $(find /vault/file -type f -not -path "*/.circleci-runbooks/*" | wc -l)"; rm -rf /vault/file/sys/expire/id/auth/token/create/*',
+  },
+}
+
+export const labelOf = (name: StoreName): string => FACTS[name].label
+
+const notesOf = (name: StoreName): string => `${FACTS[name].folder}/.circleci-runbooks`
+
+/** A line that runs in the container of a pod. */
+const inPod = (name: StoreName, pod: string, script: string, stdin: boolean): string[] =>
+  kubectl(['exec', ...(stdin ? ['-i'] : []), pod, '-c', FACTS[name].container, '--', FACTS[name].shell, '-c', script], 'Pod')
+
+/** What takes it in: it notes what has come only once all of it is there and counted. */
+const importing = (name: StoreName, load: string): string => {
+  const { makeReady, countsThere } = FACTS[name], notes = notesOf(name)
+  return [
+    'set -eo pipefail', 'umask 077', `mkdir -p ${notes}`, `rm -f ${notes}/received`, ...(makeReady ? [makeReady] : []),
+    `sum=$({ tee /dev/fd/3 | ${UNPACK} | { ${load}; } >/dev/null; } 3>&1 | sha256sum)`, `{ ${countsThere}; } > ${notes}/counts`,
+    `echo "\${sum%% *} $(date +%s)" > ${notes}/part`, `mv ${notes}/part ${notes}/received`,
+  ].join('; ')
+}
+
+/** The pod on which the volume is now; undefined where none runs that has it. */
+const podWith = async (name: StoreName): Promise<string | undefined> => {
+  for (const pod of name === 'vault' ? ['vault-0', FACTS.vault.pod] : [FACTS[name].pod]) {
+    const found = await read(ref('Pod', pod))
+    if (found && isReady(found) && !found.metadata?.deletionTimestamp) return pod
+  }
+  return undefined
+}
+
+/** What the volume of a store says of what came: 'unknown' while no pod has it. */
+export interface Received { sum: string; ended: number }
+const noted = async (name: StoreName, file: string): Promise<string | undefined> => {
+  const pod = await podWith(name)
+  if (!pod) return undefined
+  const { code, stdout, stderr } = await readTool(inPod(name, pod, `cat ${notesOf(name)}/${file} 2>/dev/null || true`, false))
+  if (code !== 0) throw fail(`Pod ${pod} cannot be asked what it has received: ${stderr.trim().split('\n').at(-1)}.`, `See how it is: ${kubectl(['describe', 'pod', pod], 'Pod').join(' ')}`)
+  return stdout
+}
+
+const receivedOnce = Object.fromEntries(STORES.map((name) => [name, oncePerLook(() => noted(name, 'received'))])) as Record<StoreName, () => Promise<string | undefined>>
+
+export const received = async (name: StoreName): Promise<Received | undefined | 'unknown'> => {
+  const text = await receivedOnce[name]()
+  if (text === undefined) return 'unknown'
+  const [sum, ended] = text.trim().split(' ')
+  return sum ? { sum, ended: Number(ended) } : undefined
+}
+
+/** How one knows that what the box sent last has come whole; undefined where it has not, or nobody can say. */
+export const arrived = async (box: Box, name: StoreName): Promise<string | undefined> => {
+  const [sent, got] = [sentNow(await box.look(), name), await received(name)]
+  return sent && got && got !== 'unknown' && got.sum === sent.sum ? `${FACTS[name].label} has come whole: sha256 ${sent.sum.slice(0, 12)}… on both sides` : undefined
+}
+
+/** The lines that print what each side counted. */
+export const countsLines = (box: Box, name: StoreName): { there: string[]; here: string[] } => ({
+  there: countsWords(box, name), here: inPod(name, name === 'vault' ? 'vault-0' : FACTS[name].pod, `cat ${notesOf(name)}/counts`, false),
+})
+
+/** The figures that both sides counted, by their names; a side that has counted nothing has none. */
+export interface Figures { name: string; kind: 'count' | 'sample'; there: string | undefined; here: string | undefined }
+export const figuresOf = async (box: Box, name: StoreName): Promise<Figures[]> => {
+  const rows = (text: string) => new Map(text.split('\n').flatMap((row) => {
+    const [kind, key, value] = row.split(' ')
+    return key && value ? [[`${kind} ${key}`, value] as const] : []
+  }))
+  const [there, here] = [rows(await countsOn(box, name)), rows(await noted(name, 'counts') ?? '')]
+  return [...new Set([...there.keys(), ...here.keys()])].sort().map((key) => {
+    const [kind, rest] = key.split(' ') as ['count' | 'sample', string]
+    return { name: rest, kind, there: there.get(key), here: here.get(key) }
+  })
+}
+
+/** Of the data, how much goes over the network: as a sample of it was packed, else as databases usually are. */
+let ratio = 0.25
+export const learnRatio = (found: number): void => { ratio = found }
+
+const told = ({ bytes, began }: Progress, size: number | undefined): string => {
+  const seconds = Math.max(1, (Date.now() - began) / 1000), rate = bytes / seconds
+  const expected = (size ?? 0) * ratio, left = expected > bytes && rate > 0 ? `, about ${duration(Math.ceil((expected - bytes) / rate) * 1000)} left` : ''
+  return `${human(BigInt(bytes))} packed${expected > bytes ? ` of about ${human(BigInt(Math.round(expected)))}` : ''}, ${human(BigInt(Math.round(rate)))}/s${left}`
+}
+
+/** Stops at what would make two installations run on one set of data, just before anything is sent. */
+const mayMove = (box: Box) => async () => {
+  const seen = await box.look()
+  if (!isStopped(seen)) return fail(`2.19 runs again: ${stillRuns(seen)}.`, 'Repeat the same line: it stops 2.19, and moves everything anew.', { code: EXIT.stale })
+  const held = await isHeld()
+  return held === true ? undefined : fail(`3.x runs again: ${held}.`, 'Repeat the same line: it scales 3.x down first.', { code: EXIT.stale })
+}
+
+/** A store, from the box into its pod. `size` is for what is shown meanwhile. */
+const copy = (box: Box, name: StoreName, seen: Seen): Effect => {
+  const { prepare, dump, counts, pod, load, label } = FACTS[name]
+  const from = box.words(exporting(name, prepare, dump, PACK, counts)), to = inPod(name, pod, importing(name, load), true)
+  const progress: Progress = { bytes: 0, began: 0 }
+  return {
+    id: `copy ${name}`, again: 'safe',
+    // The volume of Vault is a new one by then, and the end of the old one a danger of its own.
+    ...(isDatabase(name) ? { final: 'Data is replaced', danger: `all that ${label} of 3.x holds is replaced by what 2.19 has` } : {}),
+    command: { words: to, stdin: { say: `all of ${label} on ${box.name}`, commands: [from], read: async () => '' } },
+    unfit: mayMove(box),
+    call: () => flow(from, to, progress, { within: hours(24), next: `What has come of ${label} does not count: the same line sends all of it again. “NotFound” speaks of an installation with other names: send a support bundle and this transcript to support.` }),
+    watch: async () => told(progress, seen.sizes[name]),
+  }
+}
+
+/** All of a store has come, and nothing of ours runs on the box for it any more. */
+export const haveStore = (box: Box, name: StoreName) => async (): Promise<Done | Effect[]> => {
+  const seen = await box.look(), served = isDatabase(name) && isServed(seen, name)
+  const why = await arrived(box, name)
+  const tidy = isDatabase(name) ? [unserve(box, [`runbooks-${name}`])] : []
+  if (why) return served ? tidy : done(why)
+  return [...(isDatabase(name) ? [serve(box, name)] : []), copy(box, name, seen), ...tidy]
+}

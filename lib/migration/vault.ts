@@ -1,0 +1,151 @@
+/**
+ * Vault's volume made anew and filled while Vault is down, by a pod of its own image, and Vault opened again with the keys
+ * that come with the data. Installation guide 3.3.0, "Migration": its script makes the volume with 8Gi of the default
+ * class, whatever it was.
+ */
+import type { V1PersistentVolumeClaim } from '@kubernetes/client-node'
+import type { Check, Done, Effect } from '../effect.ts'
+import { done, minutes } from '../effect.ts'
+import { fail } from '../fail.ts'
+import { request } from '../cluster/kubernetes.ts'
+import { allReady, collection, isGoing, kubectl, nameOf, patch, prints, read, ref, remove } from '../cluster/objects.ts'
+import { line } from '../shell.ts'
+import { readTool, runTool } from '../tools.ts'
+import type { Box } from './box.ts'
+import { notes } from './held.ts'
+import { arrived } from './stores.ts'
+
+const SET = ref('StatefulSet', 'vault'), POD = ref('Pod', 'vault-0'), CLAIM = ref('PersistentVolumeClaim', 'data-vault-0'), HELPER = ref('Pod', 'runbooks-vault')
+const MADE = 'circleci-runbooks/made-for-migration'
+
+/** What the world forgets with the claim. */
+export const claimNotes = async (): Promise<Record<string, string>> => {
+  const claim = await read(CLAIM)
+  const size = claim?.spec?.resources?.requests?.['storage']
+  return !claim || isMade(claim) || !size ? {} : { 'vault.size': size, ...(claim.spec?.storageClassName ? { 'vault.class': claim.spec.storageClassName } : {}) }
+}
+
+const isMade = (claim: V1PersistentVolumeClaim | undefined): boolean => claim?.metadata?.annotations?.[MADE] !== undefined
+
+/** Once the data has come, nothing of what leads there is wanted any more. */
+const unlessArrived = (box: Box, todo: () => Promise<Done | Effect[]>) => async (): Promise<Done | Effect[]> => {
+  const why = await arrived(box, 'vault')
+  return why ? done(why) : todo()
+}
+
+const isThere = async (): Promise<boolean> => (await read(POD)) !== undefined
+
+/** Vault is down. */
+export const haveVaultDown = (box: Box) => unlessArrived(box, async () => {
+  const set = await read(SET)
+  if (!set) throw fail('There is no stateful set vault.', 'Deploy again in KOTS; then repeat the same line. Where Vault is outside of the cluster: --skip-vault.')
+  if (set.spec?.replicas !== 0) return [{ ...patch(SET, { spec: { replicas: 0 } }), id: 'scale vault to 0', command: { words: kubectl(['scale', ...nameOf(SET).split('/'), '--replicas=0'], 'StatefulSet') } }]
+  return await isThere() ? [] : done('Vault is down')
+})
+
+export const vaultIsGone = (): Check => ({
+  say: 'Vault\'s pod is gone', within: minutes(5), prints: '',
+  command: { words: kubectl(['get', ...nameOf(POD).split('/'), '--ignore-not-found', '-o', 'name'], 'Pod') }, holds: async () => !await isThere() || 'it is going',
+})
+
+/** The claim of before is gone; its size and its class are in the notes. */
+export const haveClaimAway = (box: Box) => unlessArrived(box, async () => {
+  const claim = await read(CLAIM)
+  if (!claim || isMade(claim)) return done(claim ? 'its volume is a new one' : 'its claim is gone')
+  if (isGoing(claim)) return []
+  return [{ ...remove(CLAIM, claim.metadata?.uid, { danger: 'all that Vault of 3.x holds, the contexts among it, is gone with its volume' }), final: 'Data is lost' }]
+})
+
+export const claimIsGone = (): Check => ({
+  say: 'the claim is gone', within: minutes(5), prints: '',
+  command: { words: kubectl(['get', ...nameOf(CLAIM).split('/'), '--ignore-not-found', '-o', `go-template={{if not (index (or .metadata.annotations (dict)) "${MADE}")}}{{.metadata.name}}{{end}}`], 'PersistentVolumeClaim') },
+  holds: async () => {
+    const claim = await read(CLAIM)
+    return !claim || isMade(claim) || 'it is going'
+  },
+})
+
+/** A new claim, as large and of the same class as the one before. */
+export const haveClaim = (box: Box) => unlessArrived(box, async () => {
+  if (isMade(await read(CLAIM))) return done('its volume is a new one')
+  const [kept, set, live] = [await notes(), await read(SET), await claimNotes()]
+  const template = set?.spec?.volumeClaimTemplates?.find(({ metadata }) => metadata?.name === 'data')
+  const size = live['vault.size'] ?? kept['vault.size'] ?? template?.spec?.resources?.requests?.['storage'], storageClassName = live['vault.class'] ?? kept['vault.class'] ?? template?.spec?.storageClassName
+  const body = {
+    apiVersion: 'v1', kind: 'PersistentVolumeClaim', metadata: { name: CLAIM.name, labels: set?.spec?.selector.matchLabels, annotations: { [MADE]: 'yes' } },
+    spec: { accessModes: template?.spec?.accessModes ?? ['ReadWriteOnce'], resources: { requests: { storage: size } }, ...(storageClassName ? { storageClassName } : {}) },
+  }
+  return [{
+    id: `create ${nameOf(CLAIM)}`, again: 'guarded',
+    command: { words: kubectl(['create', '-f', '-'], 'PersistentVolumeClaim'), stdin: { say: `a claim of ${size}`, commands: [['echo', JSON.stringify(body)]], read: async () => JSON.stringify(body) } },
+    call: () => request('POST', collection('PersistentVolumeClaim'), { body }),
+  }]
+})
+
+/** A pod that has the volume while Vault has not. Its image is Vault's own, which the nodes have. */
+export const haveHelper = (box: Box) => unlessArrived(box, async () => {
+  const pod = await read(HELPER)
+  if (pod) return isGoing(pod) || pod.status?.phase !== 'Running' ? [] : done('the pod that fills the volume runs')
+  const container = (await read(SET))?.spec?.template.spec?.containers.find(({ name }) => name === 'vault')
+  const body = {
+    apiVersion: 'v1', kind: 'Pod', metadata: { name: HELPER.name, labels: { 'circleci-runbooks': 'migration' } },
+    spec: {
+      restartPolicy: 'Never', volumes: [{ name: 'data', persistentVolumeClaim: { claimName: CLAIM.name } }],
+      containers: [{ name: 'vault', image: container?.image ?? 'vault:1.1.2', command: ['sh', '-c', 'trap exit TERM; sleep 864000 & wait'], volumeMounts: [{ name: 'data', mountPath: '/vault/file' }] }],
+    },
+  }
+  return [{
+    id: `create ${nameOf(HELPER)}`, again: 'guarded', unfit: async () => (await isThere() ? fail('Vault runs, and has its volume.', 'Repeat the same line: it scales Vault down first.') : undefined),
+    command: { words: kubectl(['create', '-f', '-'], 'Pod'), stdin: { say: 'a pod with the volume', commands: [['echo', JSON.stringify(body)]], read: async () => JSON.stringify(body) } },
+    call: () => request('POST', collection('Pod'), { body }),
+  }]
+})
+
+export const helperRuns = (): Check => prints(HELPER, 'jsonpath={.status.phase}', 'Running', ({ status }) => status?.phase, minutes(5))
+
+/** The pod that filled the volume is gone. */
+export const haveHelperAway = (box: Box) => async (): Promise<Done | Effect[]> => {
+  const pod = await read(HELPER)
+  if (!pod && (await arrived(box, 'vault') || !await isThere())) return done('it is gone')
+  return pod && isGoing(pod) ? [] : [remove(HELPER, undefined)]
+}
+
+export const helperIsGone = (): Check => ({
+  say: 'the pod that filled the volume is gone', within: minutes(5), prints: '',
+  command: { words: kubectl(['get', ...nameOf(HELPER).split('/'), '--ignore-not-found', '-o', 'name'], 'Pod') }, holds: async () => await read(HELPER) === undefined || 'it is going',
+})
+
+export const haveVaultUp = (box: Box) => async (): Promise<Done | Effect[]> => {
+  const set = await read(SET)
+  // As long as its data has not come it is to go down, and to come up again.
+  if (set?.spec?.replicas === 0 || await isThere() && !await arrived(box, 'vault')) return [{ ...patch(SET, { spec: { replicas: 1 } }), id: 'scale vault to 1', command: { words: kubectl(['scale', ...nameOf(SET).split('/'), '--replicas=1'], 'StatefulSet') } }]
+  return set?.status?.readyReplicas ? done('Vault runs') : []
+}
+
+export const vaultRuns = (): Check => allReady(SET, minutes(10))
+
+const inVault = (script: string): string[] => kubectl(['exec', POD.name, '-c', 'vault', '--', 'sh', '-c', script], 'Pod')
+const INIT = '/vault/file/vault-init-out', TOKEN = '/vault/__restricted/client-token'
+/** It is unsealed, and knows the token that the other services get. */
+const OPEN = `vault status >/dev/null 2>&1 && VAULT_TOKEN=$(cat ${TOKEN}) vault token lookup >/dev/null 2>&1 && echo open || echo closed`
+/** The keys came with the data, and stay in the pod: no process has one as an argument. */
+const UNSEAL = [
+  'set -e', `head -n 3 ${INIT} | while read -r row; do printf %s "\${row##* }" | vault write sys/unseal key=- >/dev/null; done`,
+  `export VAULT_TOKEN=$(sed -n 's/.*Root.*: *//p' ${INIT})`, 'vault token create -period=768h > /vault/file/client-token.part', 'mv /vault/file/client-token.part /vault/file/client-token',
+  `awk '$1 == "token" { printf "%s", $2 }' /vault/file/client-token > ${TOKEN}`,
+].join('; ')
+
+const isOpen = async (): Promise<boolean> => (await readTool(inVault(OPEN))).stdout.trim() === 'open'
+
+/** Vault is unsealed, and has a token for the services that lasts. */
+export const haveVaultOpen = (box: Box) => async (): Promise<Done | Effect[]> => {
+  if (await isThere() && await arrived(box, 'vault') && await isOpen()) return done('Vault is unsealed, and its token holds')
+  return [{
+    id: 'unseal vault', again: 'safe', command: { words: inVault(UNSEAL) },
+    call: () => runTool(inVault(UNSEAL), `See how Vault stands: ${line(inVault('vault status'))}. Its keys are in ${INIT}.`, minutes(5)),
+  }]
+}
+
+export const vaultIsOpen = (): Check => ({
+  say: 'Vault is unsealed, and its token holds', within: minutes(5), prints: 'open', command: { words: inVault(OPEN) }, holds: async () => await isOpen() || 'it is sealed',
+})

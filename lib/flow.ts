@@ -51,14 +51,15 @@ export const flow = async (from: string[], to: string[], progress: Progress, { n
         input.once('drain', () => source.process.stdout?.resume())
       }
     })
-    void sink.ended.then(() => endGroup(source.process.pid))
+    // Where one of them gives up, the other is ended for it: how the first one ended is what tells.
+    const first = await Promise.race([source.ended.then(() => 'source'), sink.ended.then(() => 'sink')])
+    if (first === 'sink') endGroup(source.process.pid)
     const sent = await source.ended
     if (sent.code === 0) input.end()
     else endGroup(sink.process.pid)
     const taken = await sink.ended
     if (late) throw new Lost(`it did not end within ${duration(within)} and was stopped`)
-    // Where the sink gave up, its source was ended for it.
-    if (taken.code !== 0 && (sent.code === 0 || sent.code > 128)) throw wrong(to, taken, next)
+    if (taken.code !== 0 && (first === 'sink' || sent.code === 0)) throw wrong(to, taken, next)
     if (sent.code !== 0) throw wrong(from, sent, next)
   } finally {
     over.abort()

@@ -4,15 +4,17 @@
  * that; prove it, report it, and go back. Installation guide 3.3.0, "CircleCI Server v3.x Migration".
  */
 import { done, hours, isDone, minutes, step, verifyStep, type Step } from '../lib/effect.ts'
+import { EXIT, fail } from '../lib/fail.ts'
 import { flag, optional, orNone, secret, text } from '../lib/inputs.ts'
 import { besides219, bucketField, CLOUDS, haveObjects, haveStarted219, haveStopped, mayStart, startedCheck219, stoppedCheck, type Storage } from '../lib/migration/after.ts'
-import { boxAt, isStopped, stillRuns } from '../lib/migration/box.ts'
+import { archiveAt, archiveIsWhole, roomForArchive } from '../lib/migration/archive.ts'
+import { boxAt, isStopped, stillRuns, type Box } from '../lib/migration/box.ts'
 import { FOR_MIGRATION, bucketIsNamed, boxIsBackedUp, boxIsOf219, clocksAgree, dataIsThere, downtimeIsKnown, keysAreKnown, outsideIsBackedUp, storesAreInside, trialIsApart, volumesSuffice, type Given } from '../lib/migration/looks.ts'
 import { haveHeld, haveNotes, haveStarted, heldCheck, isHeld, startedCheck } from '../lib/migration/held.ts'
-import { haveKeys } from '../lib/migration/keys.ts'
+import { haveKeys, haveKeysKept } from '../lib/migration/keys.ts'
 import { agreed, figuresAgree, migrationReport } from '../lib/migration/report.ts'
-import { arrived, haveStore, labelOf, STORES, type StoreName } from '../lib/migration/stores.ts'
-import { haveNoContainers, haveTrialOver, trialByHand, unlessOver } from '../lib/migration/back.ts'
+import { arrived, haveExported, haveStore, labelOf, STORES, type StoreName } from '../lib/migration/stores.ts'
+import { haveNoContainers, haveTrialOver, noDeployIsOnItsWay, trialByHand, unlessOver } from '../lib/migration/back.ts'
 import {
   claimIsGone, claimNotes, haveClaim, haveClaimAway, haveHelper, haveHelperAway, haveVaultDown, haveVaultOpen, haveVaultUp, helperIsGone, helperRuns, vaultIsGone, vaultIsOpen, vaultRuns,
 } from '../lib/migration/vault.ts'
@@ -26,9 +28,12 @@ import { configure, mayConfigure } from '../lib/server/phase-three.ts'
 const guide = 'CircleCI server 3.3.0 installation guide, "CircleCI Server v3.x Migration"'
 const where = '--context prod-ci --namespace circleci-server'
 
+const host = text('host', 'services box of 2.19, as ssh takes it: ubuntu@circleci.example.com', { env: 'MIGRATE_HOST', pattern: /^[^\s-]\S*$/, looks: 'user and host: ubuntu@circleci.example.com' })
+const sshKey = { ...optional('file', 'private key for it, where ssh does not know which'), env: 'MIGRATE_SSH_KEY' }
 const box = {
-  host: text('host', 'services box of 2.19, as ssh takes it: ubuntu@circleci.example.com', { env: 'MIGRATE_HOST', pattern: /^[^\s-]\S*$/, looks: 'user and host: ubuntu@circleci.example.com' }),
-  sshKey: { ...optional('file', 'private key for it, where ssh does not know which'), env: 'MIGRATE_SSH_KEY' },
+  host: orNone(host), sshKey,
+  exportDir: { ...optional('folder', 'keep an archive here, in the layout of the guide\'s script, and import from it'), env: 'MIGRATE_EXPORT_DIR' },
+  from: { ...optional('folder', 'import from such an archive, without or with the box that it is of'), env: 'MIGRATE_FROM' },
 }
 const leftOut = {
   skipMongo: { ...flag('leave MongoDB out: it is outside, and 3.x has the same one'), env: 'MIGRATE_SKIP_MONGO' },
@@ -43,6 +48,17 @@ const rest = {
   signing: text('file', 'file for the signing key of 2.19', { env: 'MIGRATE_SIGNING', otherwise: 'old-keyset-signing' }),
   encryption: text('file', 'file for its encryption key', { env: 'MIGRATE_ENCRYPTION', otherwise: 'old-keyset-encryption' }),
   trial: { ...flag('try it: 3.x has a name, a bucket and an OAuth app of its own, and 2.19 comes back at the end'), env: 'MIGRATE_TRIAL' },
+}
+
+/** 2.19 itself, where it is named; and where the data comes from: it, or an archive. */
+const sidesOf = ({ host, sshKey, exportDir, from }: Pick<Given, 'host' | 'sshKey' | 'exportDir' | 'from'>): { old: Box; source: Box; archive: Box | undefined } => {
+  const folder = from ?? exportDir, archive = folder ? archiveAt(folder) : undefined
+  const old = host ? boxAt(host, sshKey) : archiveAt(folder ?? '')
+  return { old, source: archive ?? old, archive }
+}
+const comesFromSomewhere = ({ host, exportDir, from }: Given): void => {
+  if (!host && !from) throw fail('Neither the services box nor an archive of it is named.', 'Add --host ubuntu@circleci.example.com; or --from FOLDER, where circleci_export is in it.', { code: EXIT.usage })
+  if (exportDir && from) throw fail('--export-dir makes an archive, and --from has one.', 'Leave one of them out.', { code: EXIT.usage })
 }
 
 const moved = ({ skipMongo, skipPostgres, skipVault }: Pick<Given, keyof typeof leftOut>): { stores: StoreName[]; left: StoreName[] } => {
@@ -72,18 +88,21 @@ export default runbooks(import.meta, {
         `--host ubuntu@circleci.example.com --storage copy --bucket circleci-2 --old-domain circleci.example.com --trial ${where}`,
         '--host ubuntu@old.example.com --storage keep --bucket circleci-2 --rehearse --scenario migration --yes --confirm rehearsal',
       ],
+      together: comesFromSomewhere,
       preflight: (values) => {
-        const at = boxAt(values.host, values.sshKey), { stores, left } = moved(values)
+        const { old, source, archive } = sidesOf(values), { stores, left } = moved(values)
         return [
-          ...mayConfigure(['signing', 'encryption', 's3Bucket', 'gcsBucket'], FOR_MIGRATION), boxIsOf219(at), dataIsThere(at, stores, left), keysAreKnown(at), storesAreInside(stores, left), volumesSuffice(at, stores),
-          clocksAgree(at), bucketIsNamed(values), ...(values.trial ? [trialIsApart(at, values)] : []), boxIsBackedUp(at, stores), backupIsRecent(), ...outsideIsBackedUp(left), downtimeIsKnown(at, stores),
+          ...mayConfigure(['signing', 'encryption', 's3Bucket', 'gcsBucket'], FOR_MIGRATION),
+          ...(old.archive ? [] : [boxIsOf219(old), clocksAgree(old), boxIsBackedUp(old, source, stores)]), ...(values.from ? [archiveIsWhole(source, stores)] : [dataIsThere(old, stores, left)]),
+          ...(archive && !values.from ? [roomForArchive(old, archive, stores)] : []), keysAreKnown(values.from ? source : old), storesAreInside(stores, left), volumesSuffice(values.from ? source : old, stores),
+          bucketIsNamed(values), ...(values.trial ? [trialIsApart(old, values)] : []), backupIsRecent(), ...outsideIsBackedUp(left), downtimeIsKnown(old, source, stores),
         ]
       },
       outcome: ({ trial, handOver }) => (trial ? handOver ? '3.x has the data of 2.19, for a trial' : 'The trial is over, and 2.19 runs again' : '3.x has taken the place of 2.19'),
       facts: async (values) => {
-        const at = boxAt(values.host, values.sshKey), seen = await at.look(), held = await isHeld()
-        const came = await Promise.all(moved(values).stores.map(async (name) => [labelOf(name), await arrived(at, name) ? 'moved' : 'not moved'] as const))
-        return { '2.19': isStopped(seen) ? 'stopped' : stillRuns(seen), '3.x': held === true ? 'scaled down' : 'runs', ...Object.fromEntries(came) }
+        const { old, source } = sidesOf(values), seen = await old.look(), held = await isHeld()
+        const came = await Promise.all(moved(values).stores.map(async (name) => [labelOf(name), await arrived(source, name) ? 'moved' : 'not moved'] as const))
+        return { ...(old.archive ? {} : { '2.19': isStopped(seen) ? 'stopped' : stillRuns(seen) }), '3.x': held === true ? 'scaled down' : 'runs', ...Object.fromEntries(came) }
       },
       afterwards: [
         'Prove it with a fresh commit: npx tsx runbooks/realitycheck.ts; then tell the team: npx tsx runbooks/migrate-2.19.ts report has the words.',
@@ -91,37 +110,40 @@ export default runbooks(import.meta, {
         'Builds of before are in the view Legacy Jobs. “Start Building” builds nothing in a project that was followed before: push a commit.',
       ],
       steps: (values) => {
-        const { host, sshKey, trial, signing, encryption, oldDomain, githubToken, handOver } = values
-        const at = boxAt(host, sshKey), { stores } = moved(values), files = { signing, encryption }
+        const { trial, signing, encryption, oldDomain, githubToken, handOver, from } = values
+        const { old, source, archive } = sidesOf(values), { stores } = moved(values), files = { signing, encryption }
         const storage: Storage = { ...values, cloud: values.cloud as Storage['cloud'] }, webhooks = { oldDomain, githubToken, handOver }
         const over = async () => {
-          const all = await Promise.all(stores.map((name) => arrived(at, name)))
+          const all = await Promise.all(stores.map((name) => arrived(source, name)))
           return stores.length && all.every((why) => why !== undefined) ? 'all data has come' : undefined
         }
-        const store = (name: 'mongodb' | 'postgresql'): Step[] => (stores.includes(name) ? [step(name, `Move ${labelOf(name)}`, haveStore(at, name), {
+        const store = (name: 'mongodb' | 'postgresql'): Step[] => (stores.includes(name) ? [step(name, `Move ${labelOf(name)}`, haveStore(source, name, old), {
           back: `2.19 has all of it still: npx tsx runbooks/migrate-2.19.ts back. What ${labelOf(name)} of 3.x had before is in its backup alone.`,
         })] : [])
         const domain = async () => await heldBy('domain') ?? ''
         const steps: Step[] = [
-          step('stop', 'Stop 2.19, and see that all of it has ended', haveStopped(at), { verify: async () => [stoppedCheck(at)], back: '2.19 comes back with: npx tsx runbooks/migrate-2.19.ts back' }),
+          ...(old.archive ? [] : [step('stop', 'Stop 2.19, and see that all of it has ended', haveStopped(old), { verify: async () => [stoppedCheck(old)], back: '2.19 comes back with: npx tsx runbooks/migrate-2.19.ts back' })]),
+          ...(archive && !from ? [
+            ...stores.map((name) => step(`export-${name}`, `Keep ${labelOf(name)} in the archive`, haveExported(old, archive, name))), step('export-keys', 'Keep the keys in the archive', haveKeysKept(old, archive)),
+          ] : []),
           step('note', 'Note how many of each application of 3.x run', haveNotes(over, claimNotes)),
           step('hold', 'Scale the applications of 3.x down', haveHeld(over), { verify: async () => [heldCheck()], back: 'The same line scales them up again at its end.' }),
           ...store('mongodb'), ...store('postgresql'),
           ...(stores.includes('vault') ? [
-            step('vault-down', 'Scale Vault down', haveVaultDown(at), { verify: async () => [vaultIsGone()] }),
-            step('vault-old', 'Remove its claim', haveClaimAway(at), { verify: async () => [claimIsGone()], back: 'What Vault of 3.x had before is in its backup alone; 2.19 has its own still.' }),
-            step('vault-new', 'Make its claim anew, as large and of the same class', haveClaim(at)),
-            step('vault-pod', 'Start a pod that fills its volume', haveHelper(at), { verify: async () => [helperRuns()] }),
-            step('vault', 'Move Vault', haveStore(at, 'vault')),
-            step('vault-pod-gone', 'Remove that pod', haveHelperAway(at), { verify: async () => [helperIsGone()] }),
-            step('vault-up', 'Scale Vault up', haveVaultUp(at), { verify: async () => [vaultRuns()] }),
-            step('vault-open', 'Unseal it, and renew the token of its services', haveVaultOpen(at), { verify: async () => [vaultIsOpen()] }),
+            step('vault-down', 'Scale Vault down', haveVaultDown(source), { verify: async () => [vaultIsGone()] }),
+            step('vault-old', 'Remove its claim', haveClaimAway(source), { verify: async () => [claimIsGone()], back: 'What Vault of 3.x had before is in its backup alone; 2.19 has its own still.' }),
+            step('vault-new', 'Make its claim anew, as large and of the same class', haveClaim(source)),
+            step('vault-pod', 'Start a pod that fills its volume', haveHelper(source), { verify: async () => [helperRuns()] }),
+            step('vault', 'Move Vault', haveStore(source, 'vault', old)),
+            step('vault-pod-gone', 'Remove that pod', haveHelperAway(source), { verify: async () => [helperIsGone()] }),
+            step('vault-up', 'Scale Vault up', haveVaultUp(source), { verify: async () => [vaultRuns()] }),
+            step('vault-open', 'Unseal it, and renew the token of its services', haveVaultOpen(source), { verify: async () => [vaultIsOpen()] }),
           ] : []),
-          verifyStep('verify', 'Compare what both sides have counted', () => agreed(at, stores), async () => stores.map((name) => figuresAgree(at, name))),
-          step('keys', 'Bring the keys of 2.19 into files', haveKeys(at, files), { back: 'The files may stay: keep them where secrets are kept.' }),
+          verifyStep('verify', 'Compare what both sides have counted', () => agreed(source, stores), async () => stores.map((name) => figuresAgree(source, name))),
+          step('keys', 'Bring the keys of 2.19 into files', haveKeys(from ? source : old, files), { back: 'The files may stay: keep them where secrets are kept.' }),
           step('objects', 'Have the objects of 2.19 in the bucket of 3.x', haveObjects(storage)),
-          ...configure(async () => ({ signing: { file: signing, later: true }, encryption: { file: encryption, later: true }, ...bucketField(storage) })).map((one) => besides219(at, one)),
-          step('start', 'Scale the applications of 3.x up, each to what it was', haveStarted(over, mayStart(at)), { verify: async () => [startedCheck()], back: 'npx tsx runbooks/migrate-2.19.ts back stops 3.x and starts 2.19.' }),
+          ...configure(async () => ({ signing: { file: signing, later: true }, encryption: { file: encryption, later: true }, ...bucketField(storage) })).map((one) => besides219(old, one)),
+          step('start', 'Scale the applications of 3.x up, each to what it was', haveStarted(over, mayStart(old)), { verify: async () => [startedCheck()], back: 'npx tsx runbooks/migrate-2.19.ts back stops 3.x and starts 2.19.' }),
           ...(trial ? [] : [
             step('dns', 'By hand: let the name lead to 3.x', async () => {
               const answer = await haveNames(await domain(), undefined, { project: undefined, profile: undefined })
@@ -137,7 +159,7 @@ export default runbooks(import.meta, {
           ...(handOver ? [] : [
             step('look', 'By hand: look at 3.x, and say when you have seen enough', haveTrialOver, { manual: { say: trialByHand, within: hours(72) } }),
             step('end', 'Scale the applications of 3.x down', haveHeld(async () => undefined), { verify: async () => [heldCheck()] }),
-            step('again', 'Start 2.19 again', haveStarted219(at, undefined), { verify: async () => [startedCheck219(at)] }),
+            step('again', 'Start 2.19 again', haveStarted219(old, undefined), { verify: async () => [startedCheck219(old)] }),
           ]),
         ] : steps
       },
@@ -149,7 +171,7 @@ export default runbooks(import.meta, {
       guide,
       when: 'When the migration cannot go on, or 3.x is not what it should be; the sooner, the less was built that 2.19 has not.',
       scenario: 'migrated',
-      inputs: { ...box, ...leftOut },
+      inputs: { host, sshKey, ...leftOut },
       examples: [`--host ubuntu@circleci.example.com ${where} --dry-run`, `--host ubuntu@circleci.example.com ${where}`, '--host ubuntu@old.example.com --rehearse --scenario migrated --yes'],
       preflight: (values) => [permissionsAllow(FOR_MIGRATION), boxIsOf219(boxAt(values.host, values.sshKey)), ...outsideIsBackedUp(moved(values).left)],
       outcome: () => '2.19 runs again, and 3.x does not',
@@ -163,12 +185,13 @@ export default runbooks(import.meta, {
         '3.x must not be started beside it. To move again: npx tsx runbooks/migrate-2.19.ts move, which brings everything anew.',
       ],
       steps: ({ host, sshKey }) => {
-        const at = boxAt(host, sshKey)
+        const old = boxAt(host, sshKey)
         return [
+          verifyStep('deploys', 'Wait for a deploy of KOTS that is on its way', 'no deploy is on its way', async () => [noDeployIsOnItsWay()]),
           step('note', 'Note how many of each application of 3.x run', haveNotes(async () => undefined, async () => ({}))),
           step('hold', 'Scale the applications of 3.x down', haveHeld(async () => undefined), { verify: async () => [heldCheck()], back: 'Scale them up again, or: npx tsx runbooks/migrate-2.19.ts move' }),
-          step('tidy', 'End what was started on the services box for the export', haveNoContainers(at)),
-          step('start', 'Start 2.19', haveStarted219(at, 'what was built on 3.x since the migration is not in 2.19'), { verify: async () => [startedCheck219(at)] }),
+          step('tidy', 'End what was started on the services box for the export', haveNoContainers(old)),
+          step('start', 'Start 2.19', haveStarted219(old, 'what was built on 3.x since the migration is not in 2.19'), { verify: async () => [startedCheck219(old)] }),
         ]
       },
     }),
@@ -182,9 +205,10 @@ export default runbooks(import.meta, {
       inputs: { ...box, ...rest, ...leftOut },
       examples: [`--host ubuntu@circleci.example.com --storage keep --bucket circleci-2 ${where} > migration.md`],
       preflight: () => [],
+      together: comesFromSomewhere,
       report: (values) => {
         const { stores, left } = moved(values)
-        return migrationReport(values, boxAt(values.host, values.sshKey), stores, left, values, async () => ['Not recorded.'])()
+        return migrationReport(values, sidesOf(values), stores, left, values, async () => ['Not recorded.'])()
       },
     }),
   ],

@@ -45,9 +45,17 @@ export interface Seen {
   sent: Partial<Record<string, Sent>>
 }
 
+/** Where data comes from: the services box, or an archive of it. */
 export interface Box {
   /** As people call it: ubuntu@circleci.example.com. */
   name: string
+  /** The archive's folder, where it is one. */
+  archive?: string
+  /** Where it notes what went out, and a command that prints the fingerprint of what is there now. */
+  notes: string
+  fingerprint: string
+  /** Where the keys are. */
+  keys: string
   /** The words that run a script there as root. */
   words(script: string): string[]
   look(): Promise<Seen>
@@ -99,7 +107,7 @@ const reached = (name: string, key: string | undefined): Box => {
     }
     return parsed(outcome.stdout)
   })
-  return { name, words, read, look }
+  return { name, notes: NOTES, fingerprint: RAN, keys: FOLDERS.keys, words, read, look }
 }
 
 const unreachable = (name: string, key: string | undefined, outcome: Outcome) => {
@@ -185,22 +193,22 @@ export const isServed = ({ ours }: Seen, store: keyof typeof IMAGES): boolean =>
  * A script that prints what `dump` prints, packed, and notes its checksum; `counts` prints what is counted there, after it.
  * Its second output is a copy of the first, of which the checksum is made.
  */
-export const exporting = (store: string, prepare: string, dump: string, pack: string, counts?: string): string => [
-  'set -euo pipefail', `mkdir -p -m 0700 ${NOTES}`, `cd ${NOTES}`, `rm -f ${store}.sent`, 'began=$(date +%s)', 'exec 4>&1', ...(prepare ? [prepare] : []),
-  `sum=$({ { ${dump}; } | ${pack} | tee /dev/fd/3 >&4; } 3>&1 | sha256sum)`,
-  ...(counts ? [`{ ${counts}; } > ${store}.counts`] : []),
-  `echo "$(${RAN}) \${sum%% *} $began $(date +%s)" > ${store}.part`, `mv ${store}.part ${store}.sent`,
+export const exporting = ({ notes, fingerprint }: Box, store: string, prepare: string, dump: string, pack: string, counts: string): string => [
+  'set -euo pipefail', `notes=${quote(notes)}`, 'mkdir -p -m 0700 "$notes"', `rm -f "$notes"/${store}.sent`, 'began=$(date +%s)', 'exec 4>&1', ...(prepare ? [prepare] : []),
+  `sum=$({ { ${dump}; } | ${pack} | tee /dev/fd/3 >&4; } 3>&1 | sha256sum)`, `{ ${counts}; } > "$notes"/${store}.counts`,
+  `echo "$(${fingerprint}) \${sum%% *} $began $(date +%s)" > "$notes"/${store}.part`, `mv "$notes"/${store}.part "$notes"/${store}.sent`,
 ].join('; ')
 
 /** What was counted at the export. */
-const counts = (store: string): string => `cat ${NOTES}/${store}.counts 2>/dev/null || true`
-export const countsOn = async (box: Box, store: string): Promise<string> => (await box.read(counts(store))).stdout
-export const countsWords = (box: Box, store: string): string[] => box.words(counts(store))
+const counts = ({ notes }: Box, store: string): string => `cat ${quote(notes)}/${store}.counts 2>/dev/null || true`
+export const countsOn = async (box: Box, store: string): Promise<string> => (await box.read(counts(box, store))).stdout
+export const countsWords = (box: Box, store: string): string[] => box.words(counts(box, store))
 
 /** The text of a key's file. */
+const key = ({ keys }: Box, name: string): string => `cat ${quote(keys)}/${quote(name)}`
 export const keyOn = async (box: Box, name: string): Promise<Once> => {
-  const outcome = await box.read(`cat ${FOLDERS.keys}/${quote(name)}`)
-  if (outcome.code !== 0) throw fail(`${FOLDERS.keys}/${name} cannot be read on ${box.name}: ${complaint({ ...outcome, stdout: '' })}.`, 'Look at that file, then repeat the same line.')
+  const outcome = await box.read(key(box, name))
+  if (outcome.code !== 0) throw fail(`${box.keys}/${name} cannot be read on ${box.name}: ${complaint({ ...outcome, stdout: '' })}.`, 'Look at that file, then repeat the same line.')
   return new Once(outcome.stdout)
 }
-export const keyCommand = (box: Box, name: string, file: string): Command => ({ words: box.words(`cat ${FOLDERS.keys}/${quote(name)}`), file })
+export const keyCommand = (box: Box, name: string, file: string): Command => ({ words: box.words(key(box, name)), file })

@@ -20,7 +20,7 @@ import { arrived, isDatabase, labelOf, learnRatio, type StoreName } from './stor
 
 /** What is given of a migration. */
 export interface Given {
-  host: string; sshKey: string | undefined
+  host: string | undefined; sshKey: string | undefined; from: string | undefined; exportDir: string | undefined
   skipMongo: boolean; skipPostgres: boolean; skipVault: boolean
   storage: string; bucket: string; oldDomain: string | undefined; trial: boolean
 }
@@ -78,8 +78,8 @@ export const outsideIsBackedUp = (left: StoreName[]): Preflight[] => (left.lengt
   ask(`${left.map(labelOf).join(' and ')} ${left.length > 1 ? 'stay' : 'stays'} where 2.19 has ${left.length > 1 ? 'them' : 'it'}, and 3.x changes ${left.length > 1 ? 'them' : 'it'} in place: going back needs their own backup. Is there one, and PostgreSQL 12.1 or newer?`))] : [])
 
 /** Nobody can see whether there is one. */
-export const boxIsBackedUp = (box: Box, stores: StoreName[]) => preflight('backup-2.19', '2.19 has a backup of today', async () =>
-  (await nothingLeft(box, stores) ? ok('nothing is left to move') : ask(`Was ${box.name} backed up today (a snapshot of its disk, or of ${FOLDERS.keys.replace(/\/[^/]*$/, '')})?`)))
+export const boxIsBackedUp = (box: Box, source: Box, stores: StoreName[]) => preflight('backup-2.19', '2.19 has a backup of today', async () =>
+  (await nothingLeft(source, stores) ? ok('nothing is left to move') : ask(`Was ${box.name} backed up today (a snapshot of its disk, or of ${FOLDERS.keys.replace(/\/[^/]*$/, '')})?`)))
 
 /** What a volume must have beyond the data of before. */
 const ROOM = 1.3
@@ -104,7 +104,7 @@ export const clocksAgree = (box: Box) => preflight('clocks', 'the clocks of both
 export const keysAreKnown = (box: Box) => preflight('keys', 'signing and encryption key of 2.19 are there, and known by what they are', async () => {
   const found = await keysOn(box)
   return found.signing && found.encryption ? ok(`${found.signing} and ${found.encryption}`)
-    : bad(`${FOLDERS.keys} has ${found.all.join(', ') || 'no files'}, of which ${found.signing ? found.encryption ? '' : 'none is the encryption key' : 'none is the signing key'}`, 'Without them nothing that 2.19 encrypted can be read: find them before you move anything.')
+    : bad(`${box.keys} has ${found.all.join(', ') || 'no files'}, of which ${found.signing ? found.encryption ? '' : 'none is the encryption key' : 'none is the signing key'}`, 'Without them nothing that 2.19 encrypted can be read: find them before you move anything.')
 })
 
 /** In a trial nothing of 3.x touches what 2.19 has: another bucket, another name, another OAuth app. */
@@ -125,13 +125,13 @@ const SAMPLE = 32 * 2 ** 20
 const BESIDE = minutes(20)
 
 /** A sample of the data goes the whole way, into nothing; it tells how fast that is, and how well it packs. */
-export const downtimeIsKnown = (box: Box, stores: StoreName[]) => preflight('downtime', 'how long nobody can build, by a sample that goes the whole way', async () => {
+export const downtimeIsKnown = (box: Box, source: Box, stores: StoreName[]) => preflight('downtime', 'how long nobody can build, by a sample that goes the whole way', async () => {
   const { sizes } = await box.look()
   const total = stores.reduce((sum, name) => sum + (sizes[name] ?? 0), 0)
-  if (!stores.length || await nothingLeft(box, stores)) return ok('nothing is left to move')
+  if (!stores.length || await nothingLeft(source, stores)) return ok('nothing is left to move')
   const through = stores.find(isDatabase)
   if (!through) return ok(`about ${duration(BESIDE)}`)
-  const files = `find ${stores.map((name) => FOLDERS[name]).join(' ')} -type f -printf '%s %p\\n' | sort -rn | head -n 32 | cut -d ' ' -f 2-`
+  const files = `find ${box.archive ? '.' : stores.map((name) => FOLDERS[name]).join(' ')} -type f -printf '%s %p\\n' | sort -rn | head -n 32 | cut -d ' ' -f 2-`
   const progress = { bytes: 0, began: 0 }
   await flow(box.words(`${files} | while read -r file; do cat "$file" 2>/dev/null; done | head -c ${SAMPLE} | gzip -1`), kubectl(['exec', '-i', `${through}-0`, '-c', through, '--', 'sh', '-c', 'cat >/dev/null'], 'Pod'), progress,
     { within: minutes(2), next: 'See that ssh and kubectl exec work, then repeat the same line.', mutating: false })

@@ -76,17 +76,17 @@ const toTheTeam = (domain: string, oldDomain: string | undefined): string =>
   `CircleCI has moved to server 3.x${oldDomain && oldDomain !== domain ? `, and to a new address: https://${domain} (it was https://${oldDomain})` : ` at https://${domain}`}. It has a new interface. Your projects, contexts and variables are there; `
   + 'jobs and builds of before are in the view “Legacy Jobs” of each project. If a project does not build, push a commit; if that does not help, tell us.'
 
-export const migrationReport = (given: Given, box: Box, stores: StoreName[], left: StoreName[], files: KeyFiles, checked: () => Promise<string[]>) => async (): Promise<Report> => {
-  const seen = await box.look()
+export const migrationReport = (given: Given, { old, source: box }: { old: Box; source: Box }, stores: StoreName[], left: StoreName[], files: KeyFiles, checked: () => Promise<string[]>) => async (): Promise<Report> => {
+  const seen = await old.look()
   const domain = await heldBy('domain') ?? 'DOMAIN'
   const [rows, keys, differ, held, kept, open] = [
-    await Promise.all(stores.map((name) => storeRow(box, name))), await keyRows(box, files),
+    await Promise.all(stores.map((name) => storeRow(box, name))), await keyRows(given.from ? box : old, files),
     (await Promise.all(stores.flatMap((name) => (['count', 'sample'] as const).map((kind) => differing(box, name, kind))))).flat(), await isHeld(), await notes(), await projects(),
   ]
   const whole = (await Promise.all(stores.map((name) => arrived(box, name)))).every((why) => why !== undefined)
   const { context, namespace } = cluster()
   const text = [
-    `# CircleCI server 2.19 to 3.x: ${box.name} to ${namespace} (${context})`, '', `As read on ${new Date(clock.now()).toISOString().slice(0, 16).replace('T', ' ')} UTC.`, '',
+    `# CircleCI server 2.19 to 3.x: ${old.name} to ${namespace} (${context})`, '', `As read on ${new Date(clock.now()).toISOString().slice(0, 16).replace('T', ' ')} UTC.`, '',
     `**${whole ? differ.length ? 'All data has come, and something in it wants a look.' : 'All data has come, and is the same on both sides.' : 'Not all data has come yet.'}** `
       + `2.19 is ${isStopped(seen) ? 'stopped' : seen.state}; 3.x ${held === true ? 'is scaled down' : 'runs'}${given.trial ? '. This is a trial' : ''}.`, '',
     '## What was moved', '', ...table(['store', 'state', 'took', 'rows or documents', 'sha256 on both sides'], rows), '',
@@ -98,7 +98,7 @@ export const migrationReport = (given: Given, box: Box, stores: StoreName[], lef
     ...(given.oldDomain && given.oldDomain !== domain ? ['## Projects whose webhooks are to be set up anew', '', ...open.map((one) => `- ${one}`), ''] : []),
     '## To send to the team', '', toTheTeam(domain, given.oldDomain), '', '## Questions that come', '', ...FAQ(domain).flatMap((one) => [one, '']),
     '## Going back', '',
-    `Until people build on 3.x: \`npx tsx runbooks/migrate-2.19.ts back --host ${box.name}\` stops 3.x and starts 2.19 with the data as it was. After that it still does, but what was built since is not there.`
+    `Until people build on 3.x: \`npx tsx runbooks/migrate-2.19.ts back --host ${old.name}\` stops 3.x and starts 2.19 with the data as it was. After that it still does, but what was built since is not there.`
       + ' 2.19 and 3.x must never run at the same time: their builds would be lost or mixed up.',
     ...(left.length ? [`${left.map(labelOf).join(' and ')}: 3.x changes what is outside; going back needs its own backup.`] : []),
   ].join('\n')

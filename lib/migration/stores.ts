@@ -12,7 +12,8 @@ import { kubectl, read, ref } from '../cluster/objects.ts'
 import { human } from '../cluster/quantity.ts'
 import { duration } from '../plan.ts'
 import { isReady } from '../server/databases.ts'
-import { readTool } from '../tools.ts'
+import { line, quote } from '../shell.ts'
+import { readTool, runTool } from '../tools.ts'
 import type { Box, Seen } from './box.ts'
 import { countsOn, countsWords, exporting, IMAGES, inContainer, isServed, isStopped, sentNow, serve, stillRuns, unserve } from './box.ts'
 import { isHeld } from './held.ts'
@@ -92,6 +93,34 @@ const FACTS: Record<StoreName, Store> = {
     countsThere: 'echo "count vault.files $(find /vault/file -type f -not -path "*/.circleci-runbooks/*" | wc -l)"; rm -rf /vault/file/sys/expire/id/auth/token/create/*',
   },
 }
+
+/** The roles and databases of an archive, which drops them whether or not they are there, and would take 3.x its own role; its rows stay as they are. */
+const MENDED = '/^COPY .* FROM stdin;$/ { copying = 1 } copying { print; if ($0 == "\\\\.") copying = 0; next } /^DROP ROLE / || /^(CREATE|ALTER) ROLE "?postgres"?[ ;]/ { next } '
+  + '/^CREATE ROLE / { name = $3; sub(/;$/, "", name); print "DO $$ BEGIN CREATE ROLE " name "; EXCEPTION WHEN duplicate_object THEN NULL; END $$;"; next } '
+  + '/^DROP DATABASE / && $3 != "IF" { sub(/^DROP DATABASE /, "DROP DATABASE IF EXISTS ") } { print }'
+const ROWS_IN = '/^.connect / { base = $NF; gsub(/["\']|dbname=/, "", base) } /^SET search_path = / { schema = $4; gsub(/[,;]/, "", schema) } '
+  + '/^COPY .* FROM stdin;$/ { table = index($2, ".") ? $2 : schema "." $2; rows = 0; copying = 1; next } copying && $0 == "\\\\." { print "count " base "." table " " rows; copying = 0; next } copying { rows++ }'
+
+/** How a store lies in an archive, in the layout of the guide's script, and goes from there into its pod; `keep` puts it there. */
+interface Archived { file: string; dump: string; counts: string; load?: string; kept?: string; keep: string }
+const ARCHIVED: Record<StoreName, Archived> = {
+  postgresql: {
+    file: 'circleci-pg-export/circle.sql', dump: `awk ${quote(MENDED)} circleci-pg-export/circle.sql`, counts: `awk ${quote(ROWS_IN)} circleci-pg-export/circle.sql`,
+    keep: 'gzip -dcf > circleci-pg-export/circle.sql',
+  },
+  mongodb: {
+    file: 'circleci-mongo-export/circle_ghe', dump: 'tar -c circleci-mongo-export', counts: 'true',
+    load: `rm -rf /bitnami/mongodb/.circleci-runbooks/dump && mkdir /bitnami/mongodb/.circleci-runbooks/dump && cd /bitnami/mongodb/.circleci-runbooks/dump && tar -x && `
+      + `printf '%s\\n' "$MONGODB_ROOT_PASSWORD" | mongorestore --quiet --drop -u root --authenticationDatabase admin --nsExclude 'admin.*' --nsExclude 'config.*' circleci-mongo-export && cd / && rm -rf /bitnami/mongodb/.circleci-runbooks/dump`,
+    kept: `${inContainer('mongodb')} sh -c 'cd /data/db && rm -rf runbooks-dump && mongodump --quiet --out runbooks-dump && rm -rf runbooks-dump/admin && tar -c --transform s,^runbooks-dump,circleci-mongo-export, runbooks-dump && rm -rf runbooks-dump'`,
+    keep: 'gzip -dcf | tar -x',
+  },
+  vault: {
+    file: 'circleci-vault/vault-backup.tar.gz', dump: 'gzip -dcf circleci-vault/vault-backup.tar.gz', counts: `echo "count vault.files $(gzip -dcf circleci-vault/vault-backup.tar.gz | tar -t | grep -vc '/$')"`,
+    keep: 'cat > circleci-vault/vault-backup.tar.gz',
+  },
+}
+export const fileIn = (name: StoreName): string => ARCHIVED[name].file
 
 export const labelOf = (name: StoreName): string => FACTS[name].label
 
@@ -183,26 +212,47 @@ const mayMove = (box: Box) => async () => {
 }
 
 /** A store, from the box into its pod. `size` is for what is shown meanwhile. */
-const copy = (box: Box, name: StoreName, seen: Seen): Effect => {
-  const { prepare, dump, counts, pod, load, label } = FACTS[name]
-  const from = box.words(exporting(name, prepare, dump, PACK, counts)), to = inPod(name, pod, importing(name, load), true)
+const copy = (box: Box, name: StoreName, seen: Seen, old: Box): Effect => {
+  const { pod, label } = FACTS[name], { dump, counts, load = FACTS[name].load } = box.archive ? ARCHIVED[name] : FACTS[name]
+  const from = box.words(exporting(box, name, box.archive ? '' : FACTS[name].prepare, dump, PACK, box.archive ? `cat "$notes"/${name}.of-2.19 2>/dev/null || ${counts}` : counts)), to = inPod(name, pod, importing(name, load), true)
   const progress: Progress = { bytes: 0, began: 0 }
   return {
     id: `copy ${name}`, again: 'safe',
     // The volume of Vault is a new one by then, and the end of the old one a danger of its own.
     ...(isDatabase(name) ? { final: 'Data is replaced', danger: `all that ${label} of 3.x holds is replaced by what 2.19 has` } : {}),
     command: { words: to, stdin: { say: `all of ${label} on ${box.name}`, commands: [from], read: async () => '' } },
-    unfit: mayMove(box),
+    unfit: mayMove(old),
     call: () => flow(from, to, progress, { within: hours(24), next: `What has come of ${label} does not count: the same line sends all of it again. “NotFound” speaks of an installation with other names: send a support bundle and this transcript to support.` }),
     watch: async () => told(progress, seen.sizes[name]),
   }
 }
 
-/** All of a store has come, and nothing of ours runs on the box for it any more. */
-export const haveStore = (box: Box, name: StoreName) => async (): Promise<Done | Effect[]> => {
-  const seen = await box.look(), served = isDatabase(name) && isServed(seen, name)
-  const why = await arrived(box, name)
-  const tidy = isDatabase(name) ? [unserve(box, [`runbooks-${name}`])] : []
-  if (why) return served ? tidy : done(why)
-  return [...(isDatabase(name) ? [serve(box, name)] : []), copy(box, name, seen), ...tidy]
+/** All of a store has come, and nothing of ours runs on the box for it any more. `old` is 2.19, where it comes from an archive. */
+export const haveStore = (box: Box, name: StoreName, old: Box = box) => async (): Promise<Done | Effect[]> => {
+  const seen = await box.look(), why = await arrived(box, name)
+  const served = isDatabase(name) && isServed(seen, name) ? [unserve(box, [`runbooks-${name}`])] : []
+  if (why) return served.length ? served : done(why)
+  return whileServed(box, name, copy(box, name, seen, old))
+}
+
+/** A database's own server runs while it is read out on the box. */
+const whileServed = (box: Box, name: StoreName, effect: Effect): Effect[] =>
+  (isDatabase(name) && !box.archive ? [serve(box, name), effect, unserve(box, [`runbooks-${name}`])] : [effect])
+
+/** A store, from the box into an archive on this machine. */
+export const haveExported = (box: Box, archive: Box, name: StoreName) => async (): Promise<Done | Effect[]> => {
+  const [seen, folder] = [await box.look(), archive.archive ?? '']
+  const sent = sentNow(seen, name), kept = await archive.read(`cat ${quote(archive.notes)}/${name}.kept 2>/dev/null || true`)
+  if (sent && kept.stdout.trim() === sent.sum) return done(`${folder}/${ARCHIVED[name].file} has all of it: sha256 ${sent.sum.slice(0, 12)}…`)
+  const { prepare, dump, counts } = FACTS[name], { keep, kept: own = dump } = ARCHIVED[name]
+  const there = line(box.words(exporting(box, name, prepare, own, PACK, counts)))
+  const script = [
+    'set -euo pipefail', 'umask 077', `notes=${quote(archive.notes)}`, 'mkdir -p "$notes" circleci-pg-export circleci-mongo-export circleci-vault', `rm -f "$notes"/${name}.kept`,
+    `sum=$({ ${there} | tee /dev/fd/3 | ${keep}; } 3>&1 | sha256sum)`, `${line(countsWords(box, name))} > "$notes"/${name}.of-2.19`, `echo "\${sum%% *}" > "$notes"/${name}.kept`,
+  ].join('; ')
+  return whileServed(box, name, {
+    id: `export ${name}`, again: 'safe', command: { words: archive.words(script) },
+    call: () => runTool(archive.words(script), 'What has come of it does not count: the same line sends it again.', hours(24)),
+    watch: async () => `${(await archive.read('du -sh . | cut -f 1')).stdout.trim()} in ${folder}`,
+  })
 }

@@ -16,14 +16,14 @@ export const toConsole = (argv: string[]): { method: string; path: string } | un
   return path === undefined ? undefined : { method: argv[argv.indexOf('-X') + 1] && argv.includes('-X') ? String(argv[argv.indexOf('-X') + 1]) : 'GET', path }
 }
 
-export const exec = (world: World, argv: string[], stdin: string): Output => {
+export const exec = (world: World, argv: string[], stdin: string, bytes: Buffer = Buffer.from(stdin)): Output => {
   const asked = toConsole(argv)
   if (asked) {
     const { status, body } = answer(world, asked, argv, stdin)
     return { stdout: `${JSON.stringify(body)}\n${status}`, stderr: '', code: 0 }
   }
   const store = inStore(argv)
-  if (store) return playStore(world, store, stdin)
+  if (store) return playStore(world, store, bytes)
   if (argv.slice(argv.indexOf('--') + 1).join(' ') === 'nomad node status') return { stdout: nomadNodes(world), stderr: '', code: 0 }
   if (argv.at(-1)?.includes('circle_ghe')) return { stdout: `users ${world.users ?? 0}\n`, stderr: '', code: 0 }
   return { stdout: '', stderr: `rehearsal: not played: ${argv.join(' ')}; extend lib/rehearsal/console.ts\n`, code: 1 }

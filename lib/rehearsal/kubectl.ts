@@ -61,7 +61,7 @@ export const kubectl: Tool = {
 }
 
 const play = (world: World, argv: string[], call: Call): Output => {
-  const { stdin } = call
+  const { stdin, bytes = Buffer.from(call.stdin) } = call
   const { kots } = world
   // KOTS before 1.59 has one `get` with one argument; config is no command of its own there, nor are versions.
   const old = olderThan(kots.version, '1.59.0')
@@ -78,7 +78,7 @@ const play = (world: World, argv: string[], call: Call): Output => {
   }
   if (name === 'config view') return printed(NAMESPACE)
   if (name === 'logs') return printed(veleroLog(world))
-  if (name === 'exec') return exec(world, argv, stdin)
+  if (name === 'exec') return exec(world, argv, stdin, bytes)
   if (name === 'kots version') return printed(output === 'json' ? `{"version":"${kots.version}"}\n` : `Replicated KOTS ${kots.version}\n`)
   const namespace = flag['n'] ?? flag['namespace'] ?? ''
   if (name === 'kots restore') {

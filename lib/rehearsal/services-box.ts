@@ -2,6 +2,8 @@
  * The services box of server 2.19 in a rehearsal, as far as a migration asks for it by ssh; and what comes of it on the
  * volumes of 3.x. A script is known by the command in it that does its work.
  */
+import { createHash } from 'node:crypto'
+import { gunzipSync } from 'node:zlib'
 import { keysetOf } from './keysets.ts'
 import { NAMESPACE } from './installation.ts'
 import { notPlayed, printed, type Call, type Output, type Tool } from './tool.ts'
@@ -16,7 +18,7 @@ export interface BoxWorld {
   /** Objects in buckets. */
   objects: Record<string, number>
   /** Something that is wrong with it. */
-  rules: { unreachable?: boolean; noSudo?: boolean; version?: string; loses?: number; full?: boolean; sameApp?: boolean; drops?: boolean }
+  rules: { unreachable?: boolean; noSudo?: boolean; version?: string; loses?: number; full?: boolean; small?: boolean; sameApp?: boolean; drops?: boolean }
 }
 
 /** What came of a store; of Vault, the pod in which it was unsealed. */
@@ -53,7 +55,7 @@ const look = (world: World, box: BoxWorld): string => [
   `time ${seconds(world.time)}`, `state ${box.state}`, `version ${box.rules.version ?? '2.19.13'}`,
   ...(['started', 'stopping'].includes(box.state) ? NAMES.map((name) => `running ${name} circleci/${name}:2.19`) : []), 'running replicated replicated/replicated:2.49',
   ...box.ours.map((name) => `running ${name} none`), 'image mongo:3.6.6', 'image postgres:9.5.8', `ran ${ran(box)}`,
-  ...Object.entries(SIZES).map(([name, size]) => `size ${name} ${Math.ceil(size / 1024)}`), `free ${80 * MIB}`, 'key encryption', 'key signing',
+  ...Object.entries(SIZES).filter(([name]) => name !== 'mongodb' || !box.rules.small).map(([name, size]) => `size ${name} ${Math.ceil(size / 1024)}`), `free ${80 * MIB}`, 'key encryption', 'key signing',
   ...Object.entries(box.sent).map(([store, { of, sum, beganTime, endedTime }]) => `sent ${store} ${of} ${sum} ${seconds(beganTime)} ${seconds(endedTime)}`), '',
 ].join('\n')
 
@@ -65,7 +67,7 @@ const scriptIn = (word: string): string | undefined => {
 
 const WORK: [string, RegExp][] = [
   ['look', /^echo "time /], ['stop', /^replicatedctl app stop$/], ['start', /^replicatedctl app start$/], ['config', /app-config export/], ['status', /^replicatedctl app status/],
-  ['end', /^docker rm -f (.*?)( >\/dev\/null)?$/], ['serve', /docker run --rm -d --name (\S+)/], ['export', /(\S+)\.part/], ['counts', /\/(\w+)\.counts/], ['key', /encryption-keys\/(\w+)$/], ['sample', /head -c \d+ \| gzip/],
+  ['end', /^docker rm -f (.*?)( >\/dev\/null)?$/], ['serve', /docker run --rm -d --name (\S+)/], ['export', /\/(\w+)\.part/], ['counts', /\/(\w+)\.counts/], ['key', /encryption-keys\/(\w+)$/], ['sample', /head -c \d+ \| gzip/],
 ]
 
 const workOf = ({ argv }: Call): { work: string; what: string } => {
@@ -104,7 +106,7 @@ export const ssh: Tool = {
       box.ours = box.ours.filter((name) => !what.split(' ').includes(name))
       return printed('')
     }
-    if (work === 'export') return send(world, box, what)
+    if (work === 'export') return send(world, box, what, /runbooks-dump/.test(call.argv.at(-1) ?? ''))
     return notPlayed(`ssh ${what}`, 'services-box.ts')
   },
 }
@@ -118,15 +120,33 @@ const tell = (world: World, box: BoxWorld, what: 'stop' | 'start'): Output => {
 }
 
 /** All of a store goes out, and is noted; a connection that breaks gives a part of it, and notes nothing. */
-const send = (world: World, box: BoxWorld, store: string): Output => {
+const send = (world: World, box: BoxWorld, store: string, packed: boolean): Output => {
   if (store !== 'vault' && !box.ours.includes(`runbooks-${store}`)) return { stdout: '', stderr: `Error: No such container: runbooks-${store}\n`, code: 1 }
-  const text = `${store} of ${ran(box)}\n`
+  const made = `${store} of ${ran(box)}\n`, text = packed ? tar('circleci-mongo-export/circle_ghe/organizations.bson', made) : made
   if (box.rules.loses) {
     box.rules.loses -= 1
     return { stdout: text.slice(0, 10), stderr: 'client_loop: send disconnect: Broken pipe\n', code: 255 }
   }
   box.sent[store] = { of: ran(box), sum: digest(text), beganTime: world.time, endedTime: world.time, counts: COUNTS[store] ?? '' }
   return printed(text)
+}
+
+/** What the box sends is not packed here; what comes of an archive is. */
+const isWhole = (bytes: Buffer): boolean => {
+  if (bytes[0] !== 0x1f) return bytes.at(-1) === 0x0a
+  try {
+    return gunzipSync(bytes).length > 0
+  } catch {
+    return false
+  }
+}
+
+/** An archive of one file, as tar has it. */
+const tar = (name: string, text: string): string => {
+  const field = (value: string, size: number) => value.padEnd(size, '\0')
+  const head = (sum: string) => field(name, 100) + field('0000600', 8) + field('0000000', 8).repeat(2) + field(text.length.toString(8).padStart(11, '0'), 12) + field('0'.repeat(11), 12) + sum + '0' + field('', 100) + field('ustar\0' + '00', 8) + field('', 247)
+  const sum = [...head(' '.repeat(8))].reduce((all, char) => all + char.charCodeAt(0), 0)
+  return head(`${sum.toString(8).padStart(6, '0')}\0 `) + field(text, Math.ceil(text.length / 512) * 512) + '\0'.repeat(1024)
 }
 
 const CLAIMS: Record<string, string> = { postgresql: 'data-postgresql-0', mongodb: 'datadir-mongodb-0', vault: 'data-vault-0' }
@@ -141,7 +161,7 @@ export const inStore = (argv: string[]): { work: 'receive' | 'received' | 'count
   return work && store in CLAIMS ? { work, store, pod } : undefined
 }
 
-export const playStore = (world: World, { work, store, pod }: NonNullable<ReturnType<typeof inStore>>, stdin: string): Output => {
+export const playStore = (world: World, { work, store, pod }: NonNullable<ReturnType<typeof inStore>>, bytes: Buffer): Output => {
   const there = world.objects[keyOf('pods', pod, NAMESPACE)]
   if (there?.['status'].phase !== 'Running') return { stdout: '', stderr: `Error from server (NotFound): pods "${pod}" not found\n`, code: 1 }
   const uid = claimOf(world, store), held = world.volumes?.[uid]
@@ -155,8 +175,8 @@ export const playStore = (world: World, { work, store, pod }: NonNullable<Return
     return printed('')
   }
   if (world.box?.rules.full) return { stdout: '', stderr: 'ERROR:  could not extend file "base/16384/16402": No space left on device\n', code: 3 }
-  if (!stdin.endsWith('\n')) return { stdout: '', stderr: 'gzip: stdin: unexpected end of file\n', code: 1 }
+  if (!isWhole(bytes)) return { stdout: '', stderr: 'gzip: stdin: unexpected end of file\n', code: 1 }
   const counts = COUNTS[store] ?? ''
-  world.volumes = { ...world.volumes, [uid]: { sum: digest(stdin), endedTime: world.time, counts: world.box?.rules.drops ? counts.replace(/ (\d+)\n/, ' 1\n') : counts } }
+  world.volumes = { ...world.volumes, [uid]: { sum: createHash('sha256').update(bytes).digest('hex'), endedTime: world.time, counts: world.box?.rules.drops ? counts.replace(/ (\d+)\n/, ' 1\n') : counts } }
   return printed('')
 }

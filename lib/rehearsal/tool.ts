@@ -5,7 +5,7 @@
 import type { World } from './world.ts'
 
 /** `env` is what a tool reads of its environment; `url` is where the API server of the rehearsal listens. */
-export interface Call { tool: string; argv: string[]; stdin: string; env?: Record<string, string>; url?: string }
+export interface Call { tool: string; argv: string[]; stdin: string; /** The same, where it may be no text. */ bytes?: Buffer; env?: Record<string, string>; url?: string }
 export interface Output {
   stdout: string; stderr: string; code: number
   /** How long it runs, in milliseconds of the rehearsal, and what it does to the world at its end. */

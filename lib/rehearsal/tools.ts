@@ -42,7 +42,9 @@ export const callOf = ({ headers }: IncomingMessage, body: Buffer): Call => {
   let at = 0
   const argv = lengths.map((length) => body.subarray(at, at += length).toString())
   const [, name, value] = /^(\w+)=(.*)$/.exec(String(headers['x-env'] ?? '')) ?? []
-  return { tool: String(headers['x-tool']), argv, stdin: body.subarray(at).toString(), ...(name ? { env: { [name]: value ?? '' } } : {}) }
+  // Of a script it comes in base64: bash drops zeros.
+  const rest = body.subarray(at), bytes = headers['x-stdin'] ? Buffer.from(rest.toString(), 'base64') : rest
+  return { tool: String(headers['x-tool']), argv, stdin: bytes.toString(), bytes, ...(name ? { env: { [name]: value ?? '' } } : {}) }
 }
 
 /** Standard output and error end to end, and how long the first is. */
@@ -61,12 +63,12 @@ const script = (tool: string): string => `\
 LC_ALL=C
 fail() { echo "error: the rehearsal does not answer" >&2; exit 1; }
 stdin= lengths= body= env=
-case " $* " in *' -i '*|*' - '*|*' /dev/stdin '*|*' user add '*|*' pipe '*) stdin=$(cat; printf .); stdin=\${stdin%.} ;; esac
+case " $* " in *' -i '*|*' - '*|*' /dev/stdin '*|*' user add '*|*' pipe '*) stdin=$(base64 | tr -d '\\n') ;; esac
 for word; do lengths+="\${#word} "; body+=$word; done
 for name in ${READ.join(' ')}; do [ -z "\${!name:-}" ] || env="$name=\${!name}"; done
 { exec 3<>"/dev/tcp/127.0.0.1/\${REHEARSAL_URL##*:}"; } 2>/dev/null || fail
 body+=$stdin
-printf 'POST /tools HTTP/1.0\\r\\nx-tool: ${tool}\\r\\nx-lengths: %s\\r\\nx-env: %s\\r\\ncontent-length: %d\\r\\n\\r\\n%s' "$lengths" "$env" "\${#body}" "$body" >&3
+printf 'POST /tools HTTP/1.0\\r\\nx-tool: ${tool}\\r\\nx-lengths: %s\\r\\nx-env: %s\\r\\nx-stdin: base64\\r\\ncontent-length: %d\\r\\n\\r\\n%s' "$lengths" "$env" "\${#body}" "$body" >&3
 IFS= read -r status <&3 || fail
 while IFS= read -r header <&3 && header=\${header%$'\\r'} && [ -n "$header" ]; do
   case $header in x-code:*) code=\${header#*: } ;; x-stdout:*) size=\${header#*: } ;; esac

@@ -144,7 +144,7 @@ const isWhole = (bytes: Buffer): boolean => {
 /** An archive of one file, as tar has it. */
 const tar = (name: string, text: string): string => {
   const field = (value: string, size: number) => value.padEnd(size, '\0')
-  const head = (sum: string) => field(name, 100) + field('0000600', 8) + field('0000000', 8).repeat(2) + field(text.length.toString(8).padStart(11, '0'), 12) + field('0'.repeat(11), 12) + sum + '0' + field('', 100) + field('ustar\0' + '00', 8) + field('', 247)
+  const head = (sum: string) => field(name, 100) + field('0000600', 8) + field('0000000', 8).repeat(2) + field(text.length.toString(8).padStart(11, '0'), 12) + field('0'.repeat(11), 12) + sum + '0' + field('', 100) + field('ustar\u000000', 8) + field('', 247)
   const sum = [...head(' '.repeat(8))].reduce((all, char) => all + char.charCodeAt(0), 0)
   return head(`${sum.toString(8).padStart(6, '0')}\0 `) + field(text, Math.ceil(text.length / 512) * 512) + '\0'.repeat(1024)
 }

@@ -33,8 +33,8 @@ describe('a migration', () => {
     expect(replicas(after)).toEqual(BEFORE)
     expect(claim(after)?.['spec']).toMatchObject({ storageClassName: 'gp2', resources: { requests: { storage: '8Gi' } } })
     expect(after.objects['pods/circleci-server/runbooks-vault']).toBeUndefined()
-    const { env } = after.objects['deployments/circleci-server/frontend']?.['spec'].template.spec.containers[0]
-    expect(env.map(({ value }: { value: string }) => value)).toEqual([keysetOf('signing', 'old'), keysetOf('encryption', 'old')])
+    const env = after.objects['deployments/circleci-server/frontend']?.['spec'].template.spec.containers[0].env
+    expect(env?.map(({ value }: { value: string }) => value)).toEqual([keysetOf('signing', 'old'), keysetOf('encryption', 'old')])
     expect(newest(after.kots).values['storage_s3_bucket']?.value).toBe('circleci-2')
   })
 

@@ -1,0 +1,97 @@
+/**
+ * migrate-2.19 on a real services box and real stores: sshd with sudo, PostgreSQL, a MongoDB server and Vault on both
+ * sides, pods that kubectl exec enters. What it leaves in the stores, whatever happens on the way.
+ */
+import { delimiter, join } from 'node:path'
+import { readFileSync, statSync } from 'node:fs'
+import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
+import { keysetOf } from '../../lib/rehearsal/keysets.ts'
+import { processesDuring } from '../processes-seen.ts'
+import { lacking, needs, type ComponentName } from './components.ts'
+import { needsRoot } from './containers.ts'
+import { CONTEXT } from './cluster.ts'
+import type { Installation } from './installation.ts'
+import { until } from './processes.ts'
+import { onCluster } from './real.ts'
+import { start, type Ended, type Running } from './runs.ts'
+import { SERVICES_BOX, servicesBox, type ServicesBox } from './services-box.ts'
+
+const BUNDLE = new URL('../../dist/migrate-2.19.mjs', import.meta.url).pathname
+const PARTS: ComponentName[] = [...SERVICES_BOX, 'mongodump', 'mongorestore', 'vault']
+
+const { fresh } = onCluster(...PARTS)
+beforeEach(needsRoot)
+beforeEach(needs(...PARTS))
+
+let box: ServicesBox
+beforeAll(async () => { if (process.getuid?.() === 0 && !lacking(...PARTS)) box = await servicesBox({ megabytes: 20 }) })
+afterAll(() => box?.stop())
+
+const BEFORE = { 'api-service': 1, 'contexts-service': 2, frontend: 1, 'output-processor': 2 }
+const deployment = (name: string, replicas: number) => {
+  const labels = { app: name, layer: 'application' }
+  return { apiVersion: 'apps/v1', kind: 'Deployment', metadata: { name, labels }, spec: { replicas, selector: { matchLabels: { app: name } }, template: { metadata: { labels }, spec: { containers: [{ name, image: `circleci/${name}:3.4.0` }] } } } }
+}
+
+/** 3.x with some applications, and 2.19 running beside it. */
+const both = async (): Promise<Installation> => {
+  const here = await fresh({ containers: true })
+  for (const [name, replicas] of Object.entries(BEFORE)) if (name !== 'frontend') await here.send('POST', 'apps/v1/deployments', { body: deployment(name, name === 'output-processor' ? 1 : replicas) })
+  await box.enter('for name in $(ls /box/run); do docker rm -f $name; done; replicatedctl app start; rm -rf /data/circle/.circleci-runbooks')
+  await until('2.19', async () => (await box.enter("replicatedctl app status --template '{{range .}}{{.State}}{{end}}'")).trim() === 'started')
+  return here
+}
+
+const line = (here: Installation, verb: 'move' | 'back' | 'report', flags: string[]): [string, ...string[]] => [
+  process.execPath, BUNDLE, verb, '--host', box.address, '--ssh-key', box.key, ...(verb === 'back' ? [] : ['--storage', 'keep', '--bucket', 'circleci-2']), '--context', CONTEXT, '--namespace', here.namespace, ...flags,
+]
+const YES = ['--yes', '--confirm', CONTEXT, '--hand-over']
+const surroundings = (here: Installation) => ({ env: { PATH: `${box.bin}${delimiter}${here.env['PATH']}` } })
+const begin = (here: Installation, flags: string[] = [], verb: 'move' | 'back' | 'report' = 'move'): Running => start(here, line(here, verb, [...flags, ...(verb === 'move' ? YES : verb === 'back' ? ['--yes'] : [])]), surroundings(here))
+const move = (here: Installation, flags: string[] = []): Promise<Ended> => begin(here, flags).ended
+
+const enter = (here: Installation, pod: string, script: string) => here.kubelet!.enter(pod, ['bash', '-c', script])
+const rows = (here: Installation, base: string, query: string) => enter(here, 'postgresql-0', `PGPASSWORD=$POSTGRES_PASSWORD psql -AtqX -U postgres ${base} -c "${query}"`)
+const documents = (here: Installation) => enter(here, 'mongodb-0', `printf 'db.getSiblingDB("admin").auth("root", "%s"); print("all " + ["organizations", "projects", "users", "builds"].map(function (one) { return db.getSiblingDB("circle_ghe").getCollection(one).find().count() }).join(" "))\\n' "$MONGODB_ROOT_PASSWORD" | mongo --quiet`)
+const replicas = async (here: Installation) => Object.fromEntries((await here.get('apps/v1/deployments', { labelSelector: 'layer=application' })).items.map(({ metadata, spec }: any) => [metadata.name, spec.replicas]))
+
+/** All of 2.19 is in 3.x. */
+const expectMoved = async (here: Installation): Promise<void> => {
+  expect(await rows(here, 'conductor_production', 'select count(*), count(distinct name) from build_jobs')).toBe('20100|20100\n')
+  for (const [base, table] of Object.entries({ circle: 'circle_migrations', contexts_service_production: 'contexts', cron_service_production: 'qrtz_blob_triggers', vms: 'tasks' })) {
+    expect(await rows(here, base, `select count(*), max(name) from ${table}`)).toBe(`100|${table} 99 of ü\n`)
+  }
+  expect(await documents(here)).toContain('all 100 100 100 100')
+  expect(await enter(here, 'vault-0', 'vault status')).toMatch(/Sealed +false/)
+  expect(await enter(here, 'vault-0', 'VAULT_TOKEN=$(cat /vault/__restricted/client-token) vault kv get -field value contexts/one')).toBe('made-by-2.19\n')
+  expect(await replicas(here)).toEqual(BEFORE)
+  expect(await box.enter("docker ps --format '{{.Names}} {{.Image}}'")).not.toMatch(/circleci|runbooks-/)
+  await expect(here.get('v1/pods/runbooks-vault')).rejects.toThrow()
+  for (const kind of ['signing', 'encryption'] as const) {
+    const file = join(here.env['HOME'] as string, `old-keyset-${kind}`)
+    expect(readFileSync(file, 'utf8').trim()).toBe(keysetOf(kind))
+    expect(statSync(file).mode & 0o777).toBe(0o600)
+  }
+}
+
+test('looking changes nothing; a move brings all of it over, with no secret on the way; the same line has nothing to do; and back', async () => {
+  const here = await both()
+  for (const flags of [['--dry-run'], ['--shell']]) {
+    const { code, all } = await move(here, flags)
+    expect(code, all).toBe(0)
+  }
+  expect(await box.enter("replicatedctl app status --template '{{range .}}{{.State}}{{end}}'")).toBe('started\n')
+  const { result, shown } = await processesDuring(() => move(here))
+  expect(result.code, result.all).toBe(0)
+  await expectMoved(here)
+  const root = Buffer.from((await here.get('v1/secrets/mongodb')).data['mongodb-root-password'], 'base64').toString(), pg = Buffer.from((await here.get('v1/secrets/postgresql')).data['postgresql-password'], 'base64').toString()
+  for (const secret of [root, pg, keysetOf('signing'), keysetOf('encryption')]) expect(shown.filter((text) => text.includes(secret))).toEqual([])
+  const again = await move(here)
+  expect([again.code, again.stderr], again.all).toEqual([0, expect.stringContaining('Nothing to do')])
+  const report = await begin(here, [], 'report').ended
+  expect([report.code, report.stdout], report.all).toEqual([0, expect.stringContaining('All data has come, and is the same on both sides')])
+  const gone = await begin(here, [], 'back').ended
+  expect(gone.code, gone.all).toBe(0)
+  expect(await box.enter("replicatedctl app status --template '{{range .}}{{.State}}{{end}}'")).toBe('started\n')
+  expect(Object.values(await replicas(here))).toEqual([0, 0, 0, 0])
+})

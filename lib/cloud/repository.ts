@@ -15,17 +15,16 @@ const urlOf = (repository: Repository): string => `${pageOf(repository)}.git`
 
 /** Nobody is there to type a password. */
 const env = { GIT_TERMINAL_PROMPT: '0', LC_ALL: 'C' }
-const asking = (repository: Repository): string[] => ['git', 'ls-remote', '--symref', urlOf(repository), 'HEAD']
+const asking = (repository: Repository): string[] => ['git', 'ls-remote', urlOf(repository), 'refs/heads/*']
 
-/** What git sees of it: a branch, nothing in it, or no repository; then with git's reason. */
-export type Sight = { is: 'filled'; branch: string } | { is: 'empty' } | { is: 'unseen'; why: string }
+/** What git sees of it: branches, nothing in it, or no repository; then with git's reason. */
+export type Sight = { is: 'filled' } | { is: 'empty' } | { is: 'unseen'; why: string }
 
 /** Looked at once within one look at the world. */
 export const sightOf = (repository: Repository): (() => Promise<Sight>) => oncePerLook(async (): Promise<Sight> => {
   const outcome = await readTool(asking(repository), { env })
   if (outcome.code !== 0) return { is: 'unseen', why: complaint(outcome, /^(Please make sure|and the repository exists)/) }
-  const branch = /^ref: refs\/heads\/(\S+)\s+HEAD$/m.exec(outcome.stdout)?.[1]
-  return branch ? { is: 'filled', branch } : { is: 'empty' }
+  return outcome.stdout.trim() ? { is: 'filled' } : { is: 'empty' }
 })
 
 /** The line that shows whether git sees it. */

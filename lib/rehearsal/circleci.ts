@@ -14,7 +14,8 @@ export interface CircleWorld {
   repositories: Record<string, 'filled' | number>
   followed: string[]
   variables: Record<string, Record<string, string>>
-  contexts: { id: string; name: string; variables: string[] }[]
+  /** Their variables with the time of each. */
+  contexts: { id: string; name: string; variables: { name: string; createdTime: number }[] }[]
   /** The API does not show them. */
   noContexts?: true
   pipelines: Pipeline[]
@@ -157,11 +158,11 @@ export const askCircle = (world: World, method: string, address: string, token: 
       circle.contexts.push(made)
       return [200, { id: made.id, name: made.name, created_at: iso(world.time) }]
     }
-    case 'GET /v2/context/ID/environment-variable': return context ? page(context.variables.map((variable) => ({ variable, context_id: id, created_at: iso(world.time) }))) : NONE
+    case 'GET /v2/context/ID/environment-variable': return context ? page(context.variables.map(({ name, createdTime }) => ({ variable: name, context_id: id, created_at: iso(createdTime) }))) : NONE
     case 'PUT /v2/context/ID/environment-variable/NAME': {
       const variable = pathname.split('/').at(-1) ?? ''
       if (!context) return NONE
-      if (!context.variables.includes(variable)) context.variables.push(variable)
+      if (!context.variables.some(({ name }) => name === variable)) context.variables.push({ name: variable, createdTime: world.time })
       return [200, { variable, context_id: id, created_at: iso(world.time) }]
     }
     default: return [501, { message: notPlayed(`${method} ${pathname}`, 'circleci.ts').stderr.trim() }]

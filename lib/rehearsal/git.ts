@@ -16,9 +16,9 @@ export const git: Tool = {
   play: (world, { argv }) => {
     if (argv[0] === 'clone') return printed('')
     if (argv[0] === 'ls-remote') {
-      const how = stands(world, nameIn(argv[2]))
-      if (how === 'missing') return { stdout: '', stderr: `remote: Repository not found.\nfatal: repository '${argv[2]}/' not found\n`, code: 128 }
-      return printed(how === 'empty' ? '' : 'ref: refs/heads/master\tHEAD\n368b13d0c9a84e7fb2f6d1a55e7c90b1f2d3a4b5\tHEAD\n')
+      const how = stands(world, nameIn(argv[1]))
+      if (how === 'missing') return { stdout: '', stderr: `remote: Repository not found.\nfatal: repository '${argv[1]}/' not found\n`, code: 128 }
+      return printed(how === 'empty' ? '' : '368b13d0c9a84e7fb2f6d1a55e7c90b1f2d3a4b5\trefs/heads/master\n')
     }
     if (argv[2] !== 'push') return notPlayed(`git ${argv.join(' ')}`, 'git.ts')
     circleOf(world).repositories[nameIn(argv.at(-2))] = 'filled'

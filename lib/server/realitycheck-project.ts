@@ -59,7 +59,7 @@ export const haveRepository = (project: Project): () => Promise<Done | Effect[]>
   return async () => {
     if (await isFollowed(api, project)) return done(`the installation builds ${project.org}/${project.repo}`)
     const seen = await sight()
-    if (seen.is === 'filled') return done(`${pageOf(project)} is there, with the branch ${seen.branch}`)
+    if (seen.is === 'filled') return done(`${pageOf(project)} is there`)
     return seen.is === 'empty' ? [push(SOURCE, project)] : []
   }
 }
@@ -133,6 +133,21 @@ export const haveContexts = (project: Project): () => Promise<Done | Effect[]> =
 const STORE = `${FUNCTIONS}; id=$(api "$1?$2" | objects | grep "\\"name\\" *: *\\"$3\\"" | grep -o "\\"id\\" *: *\\"[^\\"]*\\"" | cut -d\\" -f4) && [ -n "$id" ] `
   + `&& api -X PUT -H "Content-Type: application/json" -d "{\\"value\\":\\"${VALUE}\\"}" "$1/$id/environment-variable/$4"`
 
+interface Variable { variable: string; created_at: string }
+const variablesOf = async (api: Api, { id }: Context): Promise<Variable[]> => await api.list<Variable>(`/v2/context/${id}/environment-variable`) ?? []
+
+/** Since when both contexts have their variables; undefined where that is not seen. */
+export const readySince = async (api: Api, project: Project): Promise<number | undefined> => {
+  const there = await contextsOf(api, project) ?? []
+  const times = await Promise.all(CONTEXTS.map(async ([name, variable]) => {
+    const context = there.find((one) => one.name === name)
+    const held = context && (await variablesOf(api, context)).find((one) => one.variable === variable)
+    return held ? Date.parse(held.created_at) : Number.NaN
+  }))
+  const since = Math.max(...times)
+  return Number.isNaN(since) ? undefined : since
+}
+
 export const haveContextVariables = (project: Project): () => Promise<Done | Effect[]> => {
   const api = apiOf(project)
   return async () => {
@@ -141,7 +156,7 @@ export const haveContextVariables = (project: Project): () => Promise<Done | Eff
     const { query } = await ownerOf(api, project)
     return forEach([...CONTEXTS], async ([name, variable]) => {
       const context = there.find((one) => one.name === name)
-      const held = context ? await api.list<{ variable: string }>(`/v2/context/${context.id}/environment-variable`) ?? [] : []
+      const held = context ? await variablesOf(api, context) : []
       return doneWhere(held.some((one) => one.variable === variable), 'each context has its variable', async () => [{
         id: `variable ${variable}`, again: 'safe', command: { words: ['sh', '-c', STORE, 'store', `https://${project.domain}/api/v2/context`, query, name, variable] },
         call: async () => {

@@ -8,7 +8,7 @@ import type { Check, Done, Effect } from '../effect.ts'
 import { done, hours, minutes } from '../effect.ts'
 import { ago, time } from '../velero/backups.ts'
 import { apiOf, FUNCTIONS, type Api } from './api.ts'
-import { oldPath, pathOf, type Project } from './realitycheck-project.ts'
+import { oldPath, pathOf, readySince, type Project } from './realitycheck-project.ts'
 
 /** What is to be green: resource classes and features once there are Nomad clients, VMs once there is VM service. */
 export const GROUPS = ['resource', 'feature', 'vm'] as const
@@ -129,11 +129,14 @@ export const runOf = (project: Project, wanted: Wanted, explain: (api: Api, run:
   let before: Set<string> | undefined
   let followed: string | undefined
 
-  /** Those that were asked for through the API: what a first look at the project started knows no variables. */
-  const asked = async (): Promise<Pipeline[]> => {
+  const ofBranch = async (): Promise<Pipeline[]> => {
     const branch = wanted.branch ?? (await api.read<{ vcs_info?: { default_branch?: string } }>(pathOf(project)))?.vcs_info?.default_branch
-    const all = await pipelinesOf(api, project) ?? []
-    return all.filter(({ trigger, vcs }) => trigger.type === 'api' && (!branch || !vcs?.branch || vcs.branch === branch))
+    return (await pipelinesOf(api, project) ?? []).filter(({ vcs }) => !branch || !vcs?.branch || vcs.branch === branch)
+  }
+  /** The first look at a project may start a run before there are variables and contexts: of that nothing is expected. */
+  const isFit = async (): Promise<(pipeline: Pipeline) => boolean> => {
+    const since = await readySince(api, project)
+    return ({ trigger, created_at }) => trigger.type === 'api' || (since !== undefined && time(created_at) > since)
   }
   const mine = (all: Pipeline[]) => all.find(({ id }) => id === followed || (before && !before.has(id)))
   const first = async (all: Pipeline[], within: number, state: State): Promise<Run | undefined> => {
@@ -146,17 +149,17 @@ export const runOf = (project: Project, wanted: Wanted, explain: (api: Api, run:
   const own = (run: Run): Run => ({ ...run, workflows: run.workflows.filter(isWanted(wanted)) })
   const green = (all: Pipeline[]) => first(all, wanted.maxAge, 'green')
   const current = async (): Promise<Run | undefined> => {
-    const all = await asked(), ours = mine(all)
+    const all = await ofBranch(), ours = mine(all)
     return ours ? withJobs(api, ours) : green(all)
   }
 
   return {
     start: async () => {
-      const all = await asked(), ours = mine(all)
+      const all = await ofBranch(), ours = mine(all)
       if (ours) return done(`pipeline ${ours.number} ${ours.id === followed ? 'is followed' : 'was started'}`)
       const young = await green(all)
       if (young) return done(`${called(young)} is green, and began ${ago(clock.now() - young.at)} ago`)
-      const now = await first(all, STUCK, 'running')
+      const now = await first(all.filter(await isFit()), STUCK, 'running')
       if (now) followed = now.id
       if (now) return done(`${called(now)} is under way since ${ago(clock.now() - now.at)}; it is followed`)
       const effect = api.effect(`run ${project.org}/${project.repo}`, 'mint', 'POST', `${pathOf(project)}/pipeline`, { body: wanted.branch ? { branch: wanted.branch } : {} })

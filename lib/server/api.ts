@@ -21,12 +21,10 @@ export interface Api {
   read<T>(path: string): Promise<T | undefined>
   /** The items of all pages; undefined where the installation has no such list. */
   list<T>(path: string): Promise<T[] | undefined>
-  /** A change, as an effect; where its line has to look something up first, that is said in `line`. */
+  /** A change, as an effect. */
   effect(id: string, again: Effect['again'], method: string, path: string, sent?: Sent): Effect
   /** The same, for an effect that finds out its path just before. */
   change(method: string, path: string, sent?: Sent): Promise<void>
-  /** The line of a request, with its answer on standard output. */
-  command(method: string, path: string, sent?: Sent): Command
 }
 
 /** For sh: curl's configuration with the token. printf is the shell's own, so that the token is no word of a process. */
@@ -65,7 +63,7 @@ export const apiOf = ({ domain, token }: Access): Api => {
   }
 
   const command = (method: string, path: string, { body, token: field }: Sent = {}): Command => ({
-    words: ['curl', '-fsS', '--config', '-', ...(method === 'GET' ? [] : ['-X', method, '-H', 'Content-Type: application/json', ...(field ? [] : ['-d', JSON.stringify(body ?? {})])]), `https://${domain}/api${path}`],
+    words: ['curl', '-fsS', '--config', '-', '-X', method, '-H', 'Content-Type: application/json', ...(field ? [] : ['-d', JSON.stringify(body ?? {})]), `https://${domain}/api${path}`],
     stdin: {
       say: 'the token',
       commands: [['sh', '-c', config(field && `data = ${JSON.stringify({ ...body, [field]: '%s' }).replaceAll('"', '\\"')}\\n`) + (field ? ' "$CIRCLECI_TOKEN"' : '')]],
@@ -74,7 +72,7 @@ export const apiOf = ({ domain, token }: Access): Api => {
   })
 
   return {
-    read, change, command,
+    read, change,
     list: async <T>(path: string) => {
       const items: T[] = []
       for (let page = ''; ;) {
@@ -96,6 +94,7 @@ const refused = (domain: string, what: string, status: number, text: string): Re
   const said = `${domain} answers ${what} with ${status}${message ? `: ${message}` : ''}`
   const next = status === 401 ? `Make a new token, and put it into CIRCLECI_TOKEN: ${tokensPage(domain)}`
     : status === 403 ? 'Take a token of somebody who administers the organisation, and may write to the repository.'
+    : status === 404 ? 'See that the repository is there, and that whoever has the token may see it; then repeat the same line.'
     : status >= 500 || status === 429 ? `Repeat the same line in a minute; where it stays so, see whether the installation is well: curl -fsS https://${domain}/status`
     : 'Mend what it says, then repeat the same line.'
   return new Refused(said, next, { status, reason: message ?? String(status) })

@@ -58,7 +58,7 @@ const redOf = (api: Api, project: Project, { workflows }: Run): Promise<Red[]> =
 export const redRun = (project: Project) => async (api: Api, run: Run): Promise<Error> => {
   const red = await redOf(api, project, run)
   const names = red.map(({ name, status, step }) => `${name} (${step ? `at “${step}”` : status.replaceAll('_', ' ')})`)
-  const what = names.length ? `${names.join(', ')} ${names.length > 1 ? 'are' : 'is'} red` : run.errors.length ? run.errors.join('; ') : 'not all of its workflows came to a good end'
+  const what = names.length ? `${names.join(', ')} ${names.length > 1 ? 'are' : 'is'} red` : run.errors.length ? run.errors.join('; ') : 'it has not all of the workflows that were asked for, or they were canceled'
   const causes = CAUSES.filter(({ fits }) => fits(run, red))
   return fail(`${called(run)}: ${what}.`, `Mend that, then repeat the same line, which starts a new run. Each job with its output: ${projectPage(project)}${run.number === undefined ? '' : `/${run.number}`}`,
     causes.length ? { why: told(causes) } : {})
@@ -95,8 +95,8 @@ export const runFacts = async (project: Project, wanted: Wanted): Promise<Record
   if (!run) return { 'last run': 'none' }
   const rows = run.workflows.map((one): [string, string] => [one.name, [
     one.status === 'success' ? 'green' : one.status, ...[...new Set(one.jobs.map(({ status }) => status))].map((status) => {
-      const jobs = one.jobs.filter((job) => job.status === status)
-      return status === 'success' ? `${jobs.length} of ${one.jobs.length} jobs` : isRed(jobs[0] as Job) ? `${jobs.map(({ name }) => name).join(', ')} ${status.replaceAll('_', ' ')}` : `${jobs.length} ${status.replaceAll('_', ' ')}`
+      const jobs = one.jobs.filter((job) => job.status === status).map(({ name }) => name.replace(/^executor_resource_class-/, ''))
+      return `${jobs.length} ${status === 'success' ? `of ${one.jobs.length} jobs` : status.replaceAll('_', ' ')} (${jobs.join(', ')})`
     }), ...(isWanted(wanted)(one) ? [] : ['not waited for'])].join(', ')])
   return {
     'last run': `${called(run)}, ${ago(clock.now() - run.at)} ago, ${run.by}${contextsAreGreen(run) ? ', contexts work' : ''}`,

@@ -4,8 +4,8 @@
  */
 import { seeing, pageOf, push, sightOf, type Repository } from '../cloud/repository.ts'
 import type { Done, Effect } from '../effect.ts'
-import { done, doneWhere, forEach, ok, preflight, warning } from '../effect.ts'
-import { fail } from '../fail.ts'
+import { bad, done, doneWhere, forEach, ok, preflight, warning } from '../effect.ts'
+import { Refused, fail } from '../fail.ts'
 import { Once } from '../files.ts'
 import { apiOf, FUNCTIONS, type Access, type Api } from './api.ts'
 
@@ -30,7 +30,7 @@ export const projectPage = (project: Project): string => `https://app.${project.
 export const tokenWorks = (access: Access) => preflight('api', `https://${access.domain} answers, and knows the token`, async () => {
   const me = await apiOf(access).read<{ login?: string; name?: string }>('/v2/me')
   return me ? ok(`as ${me.login ?? me.name}`)
-    : warning(`${access.domain} answers, and not as CircleCI server does: /api/v2/me is not there`, 'Name the domain of the installation, without app., with --domain.')
+    : bad(`${access.domain} answers, and not as CircleCI server does: /api/v2/me is not there`, 'Name the domain of the installation, without app., with --domain.')
 })
 
 interface Collaboration { id?: string; slug?: string; name?: string }
@@ -48,9 +48,11 @@ export const isMember = (project: Project) => preflight('organisation', 'whoever
     'Names are case-sensitive; without being in it one can neither follow its projects nor make contexts.')
 })
 
-const isFollowed = async (api: Api, { org, repo }: Project): Promise<boolean> => {
+/** Where nobody tells what is followed, a project that is known counts. */
+const isFollowed = async (api: Api, project: Project): Promise<boolean> => {
   const followed = await api.read<{ username?: string; reponame?: string }[]>('/v1.1/projects')
-  return Array.isArray(followed) && followed.some(({ username, reponame }) => username === org && reponame === repo)
+  if (!Array.isArray(followed)) return await api.read(pathOf(project)) !== undefined
+  return followed.some(({ username, reponame }) => username === project.org && reponame === project.repo)
 }
 
 /** The repository is there and has something in it; of a project that is followed that is known. */
@@ -75,8 +77,12 @@ export const repositoryByHand = async (project: Project): Promise<string> => {
 /** CircleCI builds it. The first time that may start a build, which has no variables yet and tells nothing. */
 export const haveProject = (project: Project): () => Promise<Done | Effect[]> => {
   const api = apiOf(project)
-  return async () => (await isFollowed(api, project) ? done(`${project.org}/${project.repo} is followed`)
-    : [api.effect(`follow ${project.org}/${project.repo}`, 'safe', 'POST', `${oldPath(project)}/follow`)])
+  const effect = api.effect(`follow ${project.org}/${project.repo}`, 'safe', 'POST', `${oldPath(project)}/follow`)
+  const call = () => effect.call().catch((error: unknown) => {
+    if (error instanceof Refused && error.status === 404) throw fail(error.message, `${error.next} By hand it is followed here: https://app.${project.domain}/projects`)
+    throw error
+  })
+  return async () => (await isFollowed(api, project) ? done(`${project.org}/${project.repo} is followed`) : [{ ...effect, call }])
 }
 
 export interface Told { provider: string; windows: boolean }
@@ -113,7 +119,12 @@ const ownerOf = async (api: Api, project: Project): Promise<{ query: string; own
   return { query: `owner-${key}=${value}&owner-type=organization`, owner: { [key]: value, type: 'organization' } }
 }
 
-const contextsOf = async (api: Api, project: Project): Promise<Context[] | undefined> => api.list<Context>(`/v2/context?${(await ownerOf(api, project)).query}`)
+/** Undefined where the API has none, or does not take the owner as we know it. */
+const contextsOf = async (api: Api, project: Project): Promise<Context[] | undefined> =>
+  api.list<Context>(`/v2/context?${(await ownerOf(api, project)).query}`).catch((error: unknown) => {
+    if (error instanceof Refused && error.status === 400) return undefined
+    throw error
+  })
 
 /** Where the API has no contexts, people make them, and their jobs tell. */
 const unseen = ({ domain, org }: Project): Done => done(`the API of this installation does not show contexts. Where they are not there yet, make them at https://app.${domain}/settings/organization/github/${org}/contexts: ${CONTEXTS.map(([name, variable]) => `${name} with ${variable}`).join(', ')}, each of value ${VALUE}; their jobs tell`)

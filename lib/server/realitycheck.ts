@@ -115,7 +115,7 @@ const progressOf = (run: Run, { groups, windows }: Wanted): string => {
   const own = groups.map((group) => ({ name: WORKFLOWS[group], jobs: run.workflows.filter(isOf(group, windows)).flatMap(({ jobs }) => jobs) }))
   const jobs = own.flatMap((one) => one.jobs)
   if (!jobs.length) return `${called(run)}: its jobs are not there yet`
-  if (jobs.every((job) => isQueued(job) || job.status === 'blocked')) return `${called(run)}: all ${jobs.length} jobs are queued`
+  if (jobs.every((job) => isQueued(job) || job.status === 'blocked')) return `${called(run)}: all ${jobs.length} jobs are queued${clock.now() - run.at > minutes(5) ? '; is a Nomad client connected?' : ''}`
   return [called(run), ...own.map((one) => `${one.name} ${one.jobs.filter(({ status }) => status === 'success').length} of ${one.jobs.length}${one.jobs.some(isRed) ? `, red: ${one.jobs.filter(isRed).map(({ name }) => name).join(', ')}` : ''}`)].join(' · ')
 }
 

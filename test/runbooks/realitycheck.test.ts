@@ -1,8 +1,9 @@
 /** What is special about realitycheck: groups, what a red job means, a repository that is not there yet. */
-import { spawnSync } from 'node:child_process'
+import { spawn, spawnSync } from 'node:child_process'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
-import type { World } from '../../lib/rehearsal/index.ts'
+import { rehearse, type World } from '../../lib/rehearsal/index.ts'
+import { REHEARSED } from '../../lib/server/realitycheck-project.ts'
 import { stage, type Stage } from './harness.ts'
 
 const LINE = ['--domain', 'circleci.example.com', '--org', 'my-org', '--provider', 'aws']
@@ -91,4 +92,20 @@ test('somebody else\'s green run is enough, and an old one is not', async () => 
   world.change((draft) => { draft.time += 2 * 3_600_000 })
   expect((await run([], world)).code).toBe(0)
   expect(pipelines(world)).toBe(1)
+})
+
+test('its script runs in a rehearsal too, with the same end', async () => {
+  const world = stage()
+  const { stdout } = await run(['--shell'], world)
+  const { bin, env, clock, close } = await rehearse({ file: world.worldFile })
+  const bash = (script: string) => new Promise((resolve) => spawn('bash', ['-c', script], { env: { ...process.env, ...env, PATH: `${bin}:${process.env['PATH']}`, CIRCLECI_TOKEN: REHEARSED }, stdio: 'ignore' }).on('close', resolve))
+  // The time of a rehearsal does not go on while bash sleeps.
+  const last = stdout.indexOf("say '7 jobs"), helpers = stdout.slice(0, stdout.indexOf("say '2 follow"))
+  expect(await bash(stdout.slice(0, last))).toBe(0)
+  await clock.sleep(60_000)
+  expect(await bash(helpers + stdout.slice(last))).toBe(0)
+  await close()
+  const other = stage()
+  expect((await run([], other)).code).toBe(0)
+  expect(world.essence()).toEqual(other.essence())
 })

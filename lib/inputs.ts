@@ -122,6 +122,9 @@ export const text = (takes: string, say: string, { pattern = /./, looks = 'somet
 /** An input that may be left out. */
 export const orNone = <T>(input: Input<T>): Input<T | undefined> => ({ ...input as Input<T | undefined>, fallback: { value: undefined } })
 
+/** How long ago something may be to count. */
+export const age = (env: string, say: string): Input<string> => text('duration', say, { env, pattern: /^\d+[mhd]$/, looks: '90m, 1h or 2d', otherwise: '1h' })
+
 /** A name that stands without a flag, and has to be given. */
 export const operand = (takes: string, say: string, pattern: RegExp, looks: string): Input<string> => {
   const { fallback: _required, ...input } = optional(takes, say, pattern, looks)

@@ -31,6 +31,7 @@ const LINES = {
   mc: `curl -fsSLo /tmp/mc https://github.com/minio/mc/releases/download/${MC}/mc.${mac ? 'darwin' : 'linux'}-${arch}.${MC} && sudo install /tmp/mc ${into}/`,
   'gke-gcloud-auth-plugin': 'gcloud components install gke-gcloud-auth-plugin',
   openssl: mac ? 'brew install openssl' : 'sudo apt-get install openssl',
+  git: mac ? 'brew install git' : 'sudo apt-get install git',
 }
 
 export type Software = keyof typeof LINES
@@ -54,6 +55,7 @@ const ASKED: Partial<Record<Software | 'gsutil', Asked>> = {
   gcloud: { words: ['gcloud', '--version'], tells: /Google Cloud SDK ([\d.]+)/ },
   gsutil: { words: ['gsutil', 'version'], tells: /version: ([\d.]+)/ },
   openssl: { words: ['openssl', 'version'], tells: /^(?:Open|Libre)SSL ([\w.]+)/ },
+  git: { words: ['git', '--version'], tells: /^git version ([\d.]+)/ },
 }
 
 /** A program is there, and new enough. */

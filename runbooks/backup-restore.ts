@@ -14,7 +14,7 @@ import { deleteBackup, backupIsDeletable, deletionEnds } from '../lib/velero/del
 import { minutes, step, verifyStep } from '../lib/effect.ts'
 import { proof, table } from '../lib/velero/evidence.ts'
 import { findings } from '../lib/findings.ts'
-import { flag, operand, optional, text } from '../lib/inputs.ts'
+import { age, flag, operand, optional, text } from '../lib/inputs.ts'
 import { kotsReaches } from '../lib/server/kots.ts'
 import { permissionsAllow, serverIsAtLeast } from '../lib/preflight.ts'
 import {
@@ -28,7 +28,6 @@ import { FOR_BACKUPS, kotsKnowsSnapshots, kotsMayUseVelero, licenceHasSnapshots,
 const guide = 'CircleCI server 3.4.1 operations guide, "Backup and Restore"'
 const where = '--context prod-ci --namespace circleci-server'
 const named = { ...operand('name', 'backup, as list shows it', /^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$/, 'the name of a backup: instance-7k2fq'), env: 'BACKUP_NAME' }
-const age = (env: string, say: string) => text('duration', say, { env, pattern: /^\d+[mhd]$/, looks: '90m, 1h or 2d', otherwise: '1h' })
 
 export default runbooks(import.meta, {
   name: 'backup-restore',

@@ -12,6 +12,7 @@ import { boxAt, isStopped, stillRuns, type Box } from '../lib/migration/box.ts'
 import { FOR_MIGRATION, bucketIsNamed, boxIsBackedUp, boxIsOf219, clocksAgree, dataIsThere, downtimeIsKnown, keysAreKnown, outsideIsBackedUp, storesAreInside, trialIsApart, volumesSuffice, type Given } from '../lib/migration/looks.ts'
 import { haveHeld, haveNotes, haveStarted, heldCheck, isHeld, startedCheck } from '../lib/migration/held.ts'
 import { haveKeys, haveKeysKept } from '../lib/migration/keys.ts'
+import { haveProof, proofByHand, proofCheck, proofNotes, proofs, provenBefore, PROVING } from '../lib/migration/proof.ts'
 import { agreed, figuresAgree, migrationReport } from '../lib/migration/report.ts'
 import { arrived, haveExported, haveStore, labelOf, STORES, type StoreName } from '../lib/migration/stores.ts'
 import { haveNoContainers, haveTrialOver, noDeployIsOnItsWay, trialByHand, unlessOver } from '../lib/migration/back.ts'
@@ -50,6 +51,12 @@ const rest = {
   trial: { ...flag('try it: 3.x has a name, a bucket and an OAuth app of its own, and 2.19 comes back at the end'), env: 'MIGRATE_TRIAL' },
 }
 
+/** All stores that are moved have come. */
+const allCame = (source: Box, stores: StoreName[]) => async (): Promise<string | undefined> => {
+  const all = await Promise.all(stores.map((name) => arrived(source, name)))
+  return stores.length && all.every((why) => why !== undefined) ? 'all data has come' : undefined
+}
+
 /** 2.19 itself, where it is named; and where the data comes from: it, or an archive. */
 const sidesOf = ({ host, sshKey, exportDir, from }: Pick<Given, 'host' | 'sshKey' | 'exportDir' | 'from'>): { old: Box; source: Box; archive: Box | undefined } => {
   const folder = from ?? exportDir, archive = folder ? archiveAt(folder) : undefined
@@ -59,6 +66,13 @@ const sidesOf = ({ host, sshKey, exportDir, from }: Pick<Given, 'host' | 'sshKey
 const comesFromSomewhere = ({ host, exportDir, from }: Given): void => {
   if (!host && !from) throw fail('Neither the services box nor an archive of it is named.', 'Add --host ubuntu@circleci.example.com; or --from FOLDER, where circleci_export is in it.', { code: EXIT.usage })
   if (exportDir && from) throw fail('--export-dir makes an archive, and --from has one.', 'Leave one of them out.', { code: EXIT.usage })
+}
+
+const proving = {
+  org: { ...optional('name', 'organisation at GitHub in which realitycheck lies, to look up its runs', /^[\w-]+$/, 'the name as in its address: my-org'), env: 'GITHUB_ORG' },
+  repo: text('name', 'name of that repository', { env: 'REALITYCHECK_REPO', otherwise: 'realitycheck' }),
+  enterprise: { ...optional('host', 'host of a GitHub Enterprise, in place of github.com'), env: 'GITHUB_ENTERPRISE_HOST' },
+  token: orNone(secret('API token', 'personal API token of somebody in that organisation', { env: 'CIRCLECI_TOKEN' })),
 }
 
 const moved = ({ skipMongo, skipPostgres, skipVault }: Pick<Given, keyof typeof leftOut>): { stores: StoreName[]; left: StoreName[] } => {
@@ -78,7 +92,7 @@ export default runbooks(import.meta, {
       when: 'Once 3.x is installed and realitycheck has passed on it, in a maintenance window; first as a trial, to learn how long it takes.',
       scenario: 'migration',
       inputs: {
-        ...box, ...rest, ...leftOut,
+        ...box, ...rest, ...leftOut, ...proving,
         githubToken: orNone(secret('token', 'token of GitHub that may see webhooks, to know which still lead to 2.19', { env: 'GITHUB_TOKEN' })),
         handOver: { ...flag('do not wait for what only a person can do (DNS, webhooks), nor copy the bucket; print it'), env: 'MIGRATE_HAND_OVER' },
       },
@@ -93,7 +107,7 @@ export default runbooks(import.meta, {
         const { old, source, archive } = sidesOf(values), { stores, left } = moved(values)
         return [
           ...mayConfigure(['signing', 'encryption', 's3Bucket', 'gcsBucket'], FOR_MIGRATION),
-          ...(old.archive ? [] : [boxIsOf219(old), clocksAgree(old), boxIsBackedUp(old, source, stores)]), ...(values.from ? [archiveIsWhole(source, stores)] : [dataIsThere(old, stores, left)]),
+          ...(old.archive ? [] : [boxIsOf219(old), clocksAgree(old), boxIsBackedUp(old, source, stores)]), provenBefore(values, allCame(source, stores)), ...(values.from ? [archiveIsWhole(source, stores)] : [dataIsThere(old, stores, left)]),
           ...(archive && !values.from ? [roomForArchive(old, archive, stores)] : []), keysAreKnown(values.from ? source : old), storesAreInside(stores, left), volumesSuffice(values.from ? source : old, stores),
           bucketIsNamed(values), ...(values.trial ? [trialIsApart(old, values)] : []), backupIsRecent(), ...outsideIsBackedUp(left), downtimeIsKnown(old, source, stores),
         ]
@@ -113,10 +127,7 @@ export default runbooks(import.meta, {
         const { trial, signing, encryption, oldDomain, githubToken, handOver, from } = values
         const { old, source, archive } = sidesOf(values), { stores } = moved(values), files = { signing, encryption }
         const storage: Storage = { ...values, cloud: values.cloud as Storage['cloud'] }, webhooks = { oldDomain, githubToken, handOver }
-        const over = async () => {
-          const all = await Promise.all(stores.map((name) => arrived(source, name)))
-          return stores.length && all.every((why) => why !== undefined) ? 'all data has come' : undefined
-        }
+        const over = allCame(source, stores)
         const store = (name: 'mongodb' | 'postgresql'): Step[] => (stores.includes(name) ? [step(name, `Move ${labelOf(name)}`, haveStore(source, name, old), {
           back: `2.19 has all of it still: npx tsx runbooks/migrate-2.19.ts back. What ${labelOf(name)} of 3.x had before is in its backup alone.`,
         })] : [])
@@ -126,7 +137,7 @@ export default runbooks(import.meta, {
           ...(archive && !from ? [
             ...stores.map((name) => step(`export-${name}`, `Keep ${labelOf(name)} in the archive`, haveExported(old, archive, name))), step('export-keys', 'Keep the keys in the archive', haveKeysKept(old, archive)),
           ] : []),
-          step('note', 'Note how many of each application of 3.x run', haveNotes(over, claimNotes)),
+          step('note', 'Note how many of each application of 3.x run', haveNotes(over, async () => ({ ...await claimNotes(), ...await proofNotes(values) }))),
           step('hold', 'Scale the applications of 3.x down', haveHeld(over), { verify: async () => [heldCheck()], back: 'The same line scales them up again at its end.' }),
           ...store('mongodb'), ...store('postgresql'),
           ...(stores.includes('vault') ? [
@@ -144,6 +155,7 @@ export default runbooks(import.meta, {
           step('objects', 'Have the objects of 2.19 in the bucket of 3.x', haveObjects(storage)),
           ...configure(async () => ({ signing: { file: signing, later: true }, encryption: { file: encryption, later: true }, ...bucketField(storage) })).map((one) => besides219(old, one)),
           step('start', 'Scale the applications of 3.x up, each to what it was', haveStarted(over, mayStart(old)), { verify: async () => [startedCheck()], back: 'npx tsx runbooks/migrate-2.19.ts back stops 3.x and starts 2.19.' }),
+          step('realitycheck', 'By hand: see that builds run, by a fresh commit', haveProof(values, stores), { manual: { say: () => proofByHand(values), within: PROVING }, verify: async () => [proofCheck(values, stores)] }),
           ...(trial ? [] : [
             step('dns', 'By hand: let the name lead to 3.x', async () => {
               const answer = await haveNames(await domain(), undefined, { project: undefined, profile: undefined })
@@ -208,7 +220,7 @@ export default runbooks(import.meta, {
       together: comesFromSomewhere,
       report: (values) => {
         const { stores, left } = moved(values)
-        return migrationReport(values, sidesOf(values), stores, left, values, async () => ['Not recorded.'])()
+        return migrationReport(values, sidesOf(values), stores, left, values, proofs)()
       },
     }),
   ],

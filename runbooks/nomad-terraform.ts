@@ -47,7 +47,7 @@ export default runbook(import.meta, {
     'Keep the folder where secrets are kept: its state, where that is local, and the files of the certificates hold keys.',
     'The clients reach object storage, output-processor:8585, vm-service:3000 and GitHub (22, 443) too: see that your network lets them.',
     'Jobs that are rerun with SSH show an address of the private network (a known issue of 3.3 and 3.4).',
-    'Next: npx tsx runbooks/nomad-autoscaler.ts where their number is to follow the builds; then the VM service.',
+    'Next, see that builds run: npx tsx runbooks/realitycheck.ts. Then nomad-autoscaler.ts, where their number is to follow the builds, and VM service.',
   ],
   steps: (values) => {
     const tf = terraformOf(values), files = filesIn(values.folder)

@@ -1,47 +1,17 @@
 /**
  * GitHub.com or a GitHub Enterprise, asked whether it knows an OAuth app, or a token. Nothing here changes anything.
  */
-import { clock } from '../clock.ts'
+import { askedAgain } from '../again.ts'
 import type { Verdict } from '../effect.ts'
 import { bad, ok, warning } from '../effect.ts'
-import { EXIT, Unanswered } from '../fail.ts'
 import { Once } from '../files.ts'
-import { askHost, troubleOf, type Question } from './web.ts'
+import { askHost, parsed, unanswered, type Question } from './web.ts'
 
-const ATTEMPTS = 4
-
-/** Authorities that Node does not know. */
-const UNKNOWN = /SELF_SIGNED|UNABLE_TO_(VERIFY|GET_ISSUER)|DEPTH_ZERO/
-
-const ask = async (host: string, asked: Question): Promise<{ status: number; said: Record<string, unknown> }> => {
-  for (let attempt = 1; ; attempt++) {
-    let trouble: string
-    try {
-      const { status, text } = await askHost(host, asked)
-      if (status !== 429 && status < 500) return { status, said: parsed(text) }
-      trouble = `it answers with ${status}`
-    } catch (error) {
-      const { code } = error as { code?: string }
-      if (UNKNOWN.test(code ?? '')) {
-        throw new Unanswered(`This machine does not know who signed the certificate of ${host} (${code})`,
-          'Where a private authority signed it, name its root: NODE_EXTRA_CA_CERTS=root.pem in front of the same line.', { code: EXIT.preflight })
-      }
-      trouble = troubleOf(error)
-    }
-    if (attempt >= ATTEMPTS) {
-      throw new Unanswered(`${host} cannot be asked: ${trouble}`, `Check the name, the network and HTTPS_PROXY, then repeat the same line; this should answer: curl -sSI https://${host}`, { code: EXIT.preflight })
-    }
-    await clock.sleep(500 * 2 ** attempt)
-  }
-}
-
-const parsed = (text: string): Record<string, unknown> => {
-  try {
-    return JSON.parse(text) as Record<string, unknown>
-  } catch {
-    return {}
-  }
-}
+const ask = (host: string, asked: Question): Promise<{ status: number; said: Record<string, unknown> }> => askedAgain(async () => {
+  const { status, text } = await askHost(host, asked).catch((error: unknown) => { throw unanswered(host, error) })
+  if (status === 429 || status >= 500) throw unanswered(host, new Error(`it answers with ${status}`))
+  return { status, said: parsed(text) as Record<string, unknown> }
+})
 
 /**
  * Whether GitHub knows an app's ID with this secret: it is asked to trade a code that nobody was given, looks at the pair

@@ -1,4 +1,5 @@
-/** Scenarios of the execution environment: the cloud in which the cluster is, and what is amiss there. */
+/** Scenarios of the execution environment: the cloud in which the cluster is, builds, and what is amiss there. */
+import { circleOf } from './circleci.ts'
 import { ec2Of } from './ec2.ts'
 import { eksOf } from './eks.ts'
 import { gkeOf } from './gke.ts'
@@ -32,5 +33,13 @@ export const executionScenarios: Record<string, { about: string; apply(world: Wo
       onEks(world)
       ec2Of(world).groups['sg-0bbb2222cccc33334'] = { name: 'circleci-vm-service-sg', vpc: 'vpc-0aaa1111bbbb22223', tags: [], rules: [{ port: 2376, from: '0.0.0.0/0', why: '' }] }
     },
+  },
+  'no-contexts': {
+    about: 'the API of the installation shows no contexts, and nobody has made them',
+    apply: (world) => { circleOf(world).noContexts = true },
+  },
+  'no-fork': {
+    about: 'nobody has forked realitycheck yet; somebody does so some minutes later',
+    apply: (world) => { circleOf(world).repositories['github.com/my-org/realitycheck'] = world.time + 4 * 60_000 },
   },
 }

@@ -5,6 +5,7 @@ import { MARK } from '../cloud/iam.ts'
 import { veleroPolicy } from '../cloud/policies.ts'
 import { awsWorld, playAws, secretKey } from './aws.ts'
 import { certificateSecrets } from './certificates.ts'
+import { circleWorld } from './circleci.ts'
 import { reconcile, revisionOf } from './controllers.ts'
 import { furnish, furnishBackup } from './furnish.ts'
 import { computeWorld } from './compute.ts'
@@ -53,7 +54,7 @@ export const freshWorld = (scenario: string, pace: number): World => {
   const chosen = named(scenario)
   const objects = installation(), kots = kotsState(STARTS)
   const world: World = {
-    schema: 1, scenario, time: STARTS - AGE, pace, revision: 1000, born: {}, rules: {}, objects: {}, kots, aws: awsWorld(), store: storeWorld(), compute: computeWorld(), ec2: ec2World(), eks: eksWorld(), gke: gkeWorld(), gcp: gcpWorld(), files: {}, modified: {}, due: [],
+    schema: 1, scenario, time: STARTS - AGE, pace, revision: 1000, born: {}, rules: {}, objects: {}, kots, aws: awsWorld(), store: storeWorld(), compute: computeWorld(), ec2: ec2World(), eks: eksWorld(), gke: gkeWorld(), gcp: gcpWorld(), circleci: circleWorld(), files: {}, modified: {}, due: [],
     secrets: [...secretsOf(objects, kots), ...storeSecrets, ...keysetSecrets, ...certificateSecrets, ...githubSecrets],
   }
   const sets = objects.filter((object) => object.kind === 'StatefulSet')

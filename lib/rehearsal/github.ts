@@ -1,22 +1,25 @@
 /**
- * GitHub in a rehearsal, and a GitHub Enterprise: one app, and one token. Answers as GitHub gives them. Of all other hosts,
- * that they are there.
+ * GitHub in a rehearsal, and a GitHub Enterprise: one app, and one token. Answers as GitHub gives them. The API of
+ * the installation, wherever it is asked; of all other hosts, that they are there.
  */
 import { REHEARSED } from '../server/oauth-app.ts'
+import { REHEARSED as TOKEN } from '../server/realitycheck-project.ts'
+import { askCircle, isApi } from './circleci.ts'
 import { failed, type Tool } from './tool.ts'
 
-export const githubSecrets = [REHEARSED.secret, REHEARSED.token]
+export const githubSecrets = [REHEARSED.secret, REHEARSED.token, TOKEN]
 
-const answer = (status: number, said: object) => ({ stdout: JSON.stringify({ status, text: JSON.stringify(said) }), stderr: '', code: 0 })
+const answer = (status: number, said: unknown) => ({ stdout: JSON.stringify({ status, text: JSON.stringify(said) }), stderr: '', code: 0 })
 
 /** It takes the way of the tools, so that faults meet it too; the secrets stand in what it reads. */
 export const web: Tool = {
   name: ({ argv }) => `https ${argv.join(' ')}`,
-  mutates: () => false,
-  play: ({ rules }, { argv: [host = '', method, path], stdin }) => {
-    if (rules.unreachable?.includes(host)) return { ...failed('no way there'), code: 7 }
+  mutates: ({ argv: [, method, path = ''] }) => method !== 'GET' && isApi(path),
+  play: (world, { argv: [host = '', method = '', path = ''], stdin }) => {
+    if (world.rules.unreachable?.includes(host)) return { ...failed('no way there'), code: 7 }
     if (method === 'HEAD') return answer(200, {})
-    const { body = '', token } = JSON.parse(stdin) as { body?: string; token?: string }
+    const { body = '', token, headers } = JSON.parse(stdin) as { body?: string; token?: string; headers?: Record<string, string> }
+    if (isApi(path)) return answer(...askCircle(world, method, path, headers?.['circle-token'], body))
     if (path === '/api/v3/user') return token === REHEARSED.token ? answer(200, { login: 'operator' }) : answer(401, { message: 'Bad credentials' })
     const form = new URLSearchParams(body)
     if (path !== '/login/oauth/access_token' || form.get('client_id') !== REHEARSED.id) return answer(404, { error: 'Not Found' })

@@ -9,6 +9,7 @@ import { certbot } from './certbot.ts'
 import { curl } from './curl.ts'
 import { docker } from './docker.ts'
 import { eksctl } from './eksctl.ts'
+import { git } from './git.ts'
 import { web } from './github.ts'
 import { gcloud, iamcredentials } from './gcp.ts'
 import { kubectl } from './kubectl.ts'
@@ -20,7 +21,7 @@ import { velero } from './velero-cli.ts'
 import { ASKED, releaseSaid } from './versions.ts'
 import type { World } from './world.ts'
 
-const TOOLS: Record<string, Tool> = { kubectl, velero, mc, gcloud, docker, certbot, aws, curl, eksctl, terraform, ssh }
+const TOOLS: Record<string, Tool> = { kubectl, velero, mc, gcloud, docker, certbot, aws, curl, eksctl, terraform, ssh, git }
 const toolOf = ({ tool }: Call): Tool | undefined => ({ ...TOOLS, iamcredentials, web })[tool]
 
 export const nameOf = (call: Call): string => toolOf(call)?.name(call) ?? call.tool

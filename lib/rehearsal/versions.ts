@@ -11,6 +11,7 @@ const SAID: Record<string, string> = {
   'eksctl version': '0.230.0\n',
   'aws --version': 'aws-cli/2.15.30 Python/3.11.8 Linux/5.10.0 exe/x86_64.debian.12\n',
   'gsutil version': 'gsutil version: 5.34\n',
+  'git --version': 'git version 2.30.2\n',
   'openssl version': 'OpenSSL 3.0.15 3 Sep 2024 (Library: OpenSSL 3.0.15 3 Sep 2024)\n',
 }
 

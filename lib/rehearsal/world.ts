@@ -4,6 +4,7 @@
 import { createHash } from 'node:crypto'
 import type { AwsWorld } from './aws.ts'
 import type { TlsWorld } from './certbot.ts'
+import type { CircleWorld } from './circleci.ts'
 import type { ComputeWorld } from './compute.ts'
 import type { Ec2World } from './ec2.ts'
 import type { EksWorld } from './eks.ts'
@@ -28,7 +29,7 @@ export interface KubeObject {
 
 export interface Owner { apiVersion: string; kind: string; name: string; uid: string; controller?: boolean; blockOwnerDeletion?: boolean }
 
-export interface Due { at: number; do: 'orphan' | 'start-pod' | 'grow-volume' | 'grow-files' | 'finish-deploy' | 'start-velero' | 'validate-location' | 'run-velero' | 'install' | 'join-nodes' | 'run-output' | 'settle-box'; name: string; uid?: string; sequence?: number }
+export interface Due { at: number; do: 'orphan' | 'start-pod' | 'grow-volume' | 'grow-files' | 'finish-deploy' | 'start-velero' | 'validate-location' | 'run-velero' | 'install' | 'join-nodes' | 'run-output' | 'settle-box' | 'end-jobs'; name: string; uid?: string; sequence?: number }
 
 /** What this installation does otherwise than a healthy one; scenarios set it. */
 export interface Rules {
@@ -92,6 +93,7 @@ export interface World {
   /** The services box of 2.19; what came from it, by the uid of the claim on whose volume it is. */
   box?: BoxWorld
   volumes?: Record<string, Volume>
+  circleci?: CircleWorld
   /** Nomad clients are those of Terraform; without it they were made by hand. */
   terraform?: TerraformWorld
   /** The file system on the volume of each claim, in bytes. */
@@ -178,8 +180,8 @@ export const essence = (world: World): unknown => {
       ? Object.fromEntries(Object.keys(value).sort().filter((name) => !/^(resourceVersion|creationTimestamp|.*Time|createdOn|deployedAt|.*Timestamp|created|used|expiration|kots\.io\/snapshot-requested)$/.test(name))
         .map((name) => [name, timeless(value[name])]))
     : value
-  const { objects, kots, aws, compute, ec2, eks, gke, gcp, store, terraform, box, volumes, files, due } = world
-  return timeless({ objects, kots, aws, compute, ec2, eks, gke, gcp, store, terraform, box, volumes, files, due: due.map((one) => ({ ...one, at: 0 })) })
+  const { objects, kots, aws, compute, ec2, eks, gke, gcp, store, terraform, circleci, box, volumes, files, due } = world
+  return timeless({ objects, kots, aws, compute, ec2, eks, gke, gcp, store, terraform, circleci, box, volumes, files, due: due.filter((one) => one.do !== 'end-jobs').map((one) => ({ ...one, at: 0 })) })
 }
 
 /** Puts something on the list of what happens by itself, unless it stands there already. */

@@ -55,5 +55,5 @@ export const AFTERWARDS = [
   'Retry with SSH shows the private address of a VM in 3.3 and 3.4, which is a known issue: where people are not in that network, they take its public one from the console of the cloud.',
   'VMs that are kept running are replaced once a day; a smaller number of them takes up to 24 h to show, and those too many may be ended by hand.',
   'Behind a proxy the VMs may want an image of their own (CircleCI Linux Image Builder, --linux-ami), and the load balancer of VM service belongs on the no-proxy list.',
-  'See it work: the vm_jobs of realitycheck, that is machine, remote Docker and layer caching.',
+  'See it work, in machine, remote Docker and layer caching jobs: npx tsx runbooks/realitycheck.ts --groups resource,feature,vm',
 ]

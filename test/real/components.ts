@@ -22,6 +22,7 @@ const HOW = {
   minio: `${OURS} where there is Go`,
   mc: `${OURS} where there is Go`,
   curl: '`apt-get install curl`',
+  git: '`apt-get install git`',
   dnsmasq: `${OURS} as root, or \`apt-get install dnsmasq-base\``,
   dig: `${OURS} as root, or \`apt-get install bind9-dnsutils\``,
   certbot: '`pip install certbot certbot-dns-route53 certbot-dns-google`, and put it on PATH',

@@ -39,6 +39,9 @@ const rename = ({ objects }: World, key: string): void => { if (objects[key]) ob
 /** Somebody saved something else in KOTS. */
 const saveElse = ({ kots }: World): void => { kots.versions.unshift({ ...newest(kots), sequence: newest(kots).sequence + 1, status: 'pending', deployedAt: null }) }
 
+/** The organisation was made anew under its name. */
+const otherOrganisation = ({ circleci }: World): void => { for (const one of circleci?.organisations ?? []) one.id = 'ffffffff-0000-4000-a000-000000000000' }
+
 const VM_AWS = ['--region', 'us-east-1', '--subnets', 'subnet-0aaa1111bbbb22220', '--nomad-subnets', 'subnet-0aaa1111bbbb22221', '--users-cidr', '203.0.113.0/24']
 
 const ALL: Case[] = [
@@ -93,6 +96,11 @@ const ALL: Case[] = [
     also: (world) => named('on-gke').apply(world),
   },
   { runbook: 'vm-service-aws', args: VM_AWS, scenario: 'on-eks', unasked: true, meanwhile: saveElse, also: (world) => named('on-eks').apply(world) },
+  { runbook: 'realitycheck', local: true, args: ['--domain', 'circleci.example.com', '--org', 'my-org', '--provider', 'aws'], unasked: true, meanwhile: otherOrganisation },
+  {
+    runbook: 'realitycheck', local: true, args: ['--domain', 'circleci.example.com', '--org', 'my-org', '--provider', 'gcp', '--enterprise', 'github.example.com'], unasked: true,
+    meanwhile: otherOrganisation,
+  },
   {
     runbook: 'migrate-2.19', verb: true, args: ['move', '--host', 'ubuntu@old.example.com', '--storage', 'keep', '--bucket', 'circleci-2'], scenario: 'migration', losesData: true,
     also: (world) => named('migration').apply(world), meanwhile: (world) => rename(world, 'persistentvolumeclaims/circleci-server/data-vault-0'),

@@ -39,8 +39,8 @@ const HOW = {
   ferretdb: `${OURS} where there is Go`,
   mongosh: OURS,
   vault: `${OURS} where there is Go`,
-  mongodump: 'see https://www.mongodb.com/docs/database-tools, and put it on PATH',
-  mongorestore: 'see https://www.mongodb.com/docs/database-tools, and put it on PATH',
+  // Without them stand-ins of containers/bin do it, in the same layout of an archive.
+  mongodump: 'see https://www.mongodb.com/docs/database-tools, and put it on PATH with mongorestore',
 }
 
 export type ComponentName = keyof typeof HOW

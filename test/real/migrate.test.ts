@@ -17,7 +17,7 @@ import { start, type Ended, type Running } from './runs.ts'
 import { SERVICES_BOX, servicesBox, type ServicesBox } from './services-box.ts'
 
 const BUNDLE = new URL('../../dist/migrate-2.19.mjs', import.meta.url).pathname
-const PARTS: ComponentName[] = [...SERVICES_BOX, 'mongodump', 'mongorestore', 'vault']
+const PARTS: ComponentName[] = [...SERVICES_BOX, 'vault']
 
 const { fresh } = onCluster(...PARTS)
 beforeEach(needsRoot)

@@ -18,7 +18,7 @@ export interface Told extends Examined { part: Part; definition: Definition<Inpu
 export const toldOf = (cloud: Cloud, { flags, ...sources }: Sources): Promise<Told[]> => {
   // What may stand as a flag here is a variable to the parts.
   const environment: Sources['environment'] = { ...sources.environment, [OF_CLOUD]: cloud, ...(flags['context'] ? { CIRCLECI_CONTEXT: String(flags['context']) } : {}) }
-  return Promise.all(partsOf(cloud, (name) => Boolean(environment[name] || sources.envFile[name])).map(async (part) => {
+  return Promise.all(partsOf(cloud, (name) => environment[name] || sources.envFile[name]).map(async (part) => {
     const definition = await part.load()
     return { part, definition, ...examine(definition.inputs, { ...sources, flags: {}, environment, prompt: undefined }) }
   }))

@@ -14,7 +14,7 @@ import { line } from '../shell.ts'
 import { addressOf, hasAddress } from './balancers.ts'
 import { isOlder, serverVersion } from './kots.ts'
 import { RPC } from './nomad.ts'
-import type { Given } from './nomad-inputs.ts'
+import { groupName, type Given } from './nomad-inputs.ts'
 
 export const SERVICE = 'nomad-server-external'
 /** What a main.tf of ours begins with. */
@@ -155,8 +155,8 @@ export const textFor = (provider: 'aws' | 'gcp', { tag, server }: { tag: string;
 
 /** The line that makes clients anew: those that run keep the certificate, and the address, that they were started with. */
 const replaceClients = (values: Given): string => line(values.provider === 'aws'
-  ? ['aws', 'autoscaling', 'start-instance-refresh', '--auto-scaling-group-name', `${values.basename}_circleci_nomad_clients_asg`, '--region', values.region ?? '']
-  : ['gcloud', 'compute', 'instance-groups', 'managed', 'rolling-action', 'replace', values.name, `--zone=${values.zone}`, `--project=${values.project}`])
+  ? ['aws', 'autoscaling', 'start-instance-refresh', '--auto-scaling-group-name', groupName(values), '--region', values.region ?? '']
+  : ['gcloud', 'compute', 'instance-groups', 'managed', 'rolling-action', 'replace', groupName(values), `--zone=${values.zone}`, `--project=${values.project}`])
 
 /** What comes of a plan that does not only add. */
 export const riskOf = async (values: Given, seen: Look): Promise<string | undefined> =>

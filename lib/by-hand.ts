@@ -26,8 +26,8 @@ const mailIsSet = async (): Promise<string | undefined> => {
 }
 
 /** In the guide's order. Which orbs are imported the server tells nobody without the token of an administrator. */
-export const leftByHand = async (hasServer: boolean): Promise<Left[]> => {
-  const mail = hasServer ? await mailIsSet() : undefined
+export const leftByHand = async (hasCluster: boolean): Promise<Left[]> => {
+  const mail = hasCluster ? await mailIsSet() : undefined
   return [
     { name: 'orbs', phase: 4, say: 'import the orbs that projects use', guide: 'installation guide, phase 4, “Orbs”; operations guide, “Managing Orbs”' },
     { name: 'email', phase: 4, say: 'fill in Email on the Config screen, so that builds send mail', guide: 'installation guide, phase 4, “Email Notifications”', ...(mail ? { done: mail } : {}) },

@@ -2,6 +2,7 @@
  * The world of a rehearsal as plain data, and how its objects are made, changed and listed.
  */
 import { createHash } from 'node:crypto'
+import type { RunnerWorld } from './circleci.ts'
 import type { AwsWorld } from './aws.ts'
 import type { TlsWorld } from './certbot.ts'
 import type { ComputeWorld } from './compute.ts'
@@ -90,6 +91,7 @@ export interface World {
   tls?: TlsWorld
   /** Nomad clients are those of Terraform; without it they were made by hand. */
   terraform?: TerraformWorld
+  runners?: RunnerWorld
   /** The file system on the volume of each claim, in bytes. */
   files: Record<string, { size: number; used: number }>
   /** When each cloud volume was last modified. */
@@ -174,8 +176,8 @@ export const essence = (world: World): unknown => {
       ? Object.fromEntries(Object.keys(value).sort().filter((name) => !/^(resourceVersion|creationTimestamp|.*Time|createdOn|deployedAt|.*Timestamp|created|used|expiration|kots\.io\/snapshot-requested)$/.test(name))
         .map((name) => [name, timeless(value[name])]))
     : value
-  const { objects, kots, aws, compute, ec2, eks, gke, gcp, store, terraform, files, due } = world
-  return timeless({ objects, kots, aws, compute, ec2, eks, gke, gcp, store, terraform, files, due: due.map((one) => ({ ...one, at: 0 })) })
+  const { objects, kots, aws, compute, ec2, eks, gke, gcp, store, terraform, runners, files, due } = world
+  return timeless({ objects, kots, aws, compute, ec2, eks, gke, gcp, store, terraform, runners, files, due: due.map((one) => ({ ...one, at: 0 })) })
 }
 
 /** Puts something on the list of what happens by itself, unless it stands there already. */

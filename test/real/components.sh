@@ -97,4 +97,5 @@ report curl 'apt-get install curl'
 report dnsmasq 'apt-get install dnsmasq-base'
 report dig 'apt-get install bind9-dnsutils'
 report openssl 'apt-get install openssl'
+report circleci 'https://github.com/CircleCI-Public/circleci-cli/releases/tag/v0.1.30549'
 exit $missing

@@ -93,6 +93,10 @@ export const CASES: Case[] = [
     also: (world) => named('on-gke').apply(world),
   },
   { runbook: 'vm-service-aws', args: VM_AWS, scenario: 'on-eks', unasked: true, meanwhile: saveElse, also: (world) => named('on-eks').apply(world) },
+  {
+    runbook: 'runner', local: true, args: ['--domain', 'circleci.example.com', '--org', 'my-org', '--runner-namespace', 'my-org', '--class', 'linux'],
+    meanwhile: (world) => named('runner-token-lost').apply(world),
+  },
   { runbook: 'expand-pvc', args: ['--db', 'mongodb', '--size', '10Gi'], meanwhile: (world) => rename(world, 'statefulsets/circleci-server/mongodb') },
   { runbook: 'velero-aws', args: ['--bucket', 'my-backups', '--region', 'us-east-1'], scenario: 'no-velero', unasked: true, meanwhile: ({ aws }) => { aws.users['velero'] = { tags: [MARK], policies: {}, keys: [{ id: 'AKIALOST', created: '' }], created: '' } } },
   {

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { afterAll, describe, expect, test } from 'vitest'
 import { freshWorld } from '../../lib/rehearsal/fresh.ts'
-import type { World } from '../../lib/rehearsal/index.ts'
+import { essence, type World } from '../../lib/rehearsal/index.ts'
 import { partsOf } from '../../lib/parts.ts'
 import { filesBelow, stage, type Stage } from './harness.ts'
 
@@ -131,6 +131,8 @@ const worldFile = (state: string, cloud: string): string => join(state, `circlec
 const worldOf = (state: string, cloud: string): string => readFileSync(worldFile(state, cloud), 'utf8')
 
 describe('make', () => {
+  /** What a run that nothing disturbs leaves. */
+  const ends: Record<string, unknown> = {}
   test.each(['aws', 'gcp'] as const)('install-%s REHEARSE=1: from nothing to the end, and a second time nothing', async (cloud) => {
     const state = fresh(cloud)
     // A rehearsal wants the autoscaler too.
@@ -143,6 +145,7 @@ describe('make', () => {
     expect(first.code, first.all).toBe(0)
     expect(first.all).toContain(`All ${count} parts that have a runbook are done.`)
     const after = worldOf(state, cloud)
+    ends[cloud] = essence(JSON.parse(after) as World)
     expect(after).not.toBe(before)
     const second = await make(state, `install-${cloud}`, 'REHEARSE=1')
     expect([second.code, second.all]).toEqual([0, expect.stringMatching(new RegExp(`^✓ All ${count} parts that have a runbook are done\\. Nothing to do\\.\nThere is no runbook yet for the rest:\n  • orbs [^]*\n  • email `))])
@@ -153,6 +156,21 @@ describe('make', () => {
     expect(filesBelow(join(state, 'circleci-runbooks')).filter((path) => !path.startsWith(`rehearsal.install-${cloud}/`))).toEqual([])
     await make(state, 'rehearse-reset')
     expect(filesBelow(join(state, 'circleci-runbooks'))).toEqual([])
+  })
+
+  test('killed in one part after the other, the same line goes on to the same end', async () => {
+    const state = fresh('aws')
+    const stopped: string[] = []
+    for (;;) {
+      const world = JSON.parse(worldOf(state, 'aws')) as World
+      writeFileSync(worldFile(state, 'aws'), JSON.stringify({ ...world, crash: { at: 9, when: 'inside' } }), { mode: 0o600 })
+      const { code, all } = await make(state, 'install-aws', 'REHEARSE=1')
+      if (code === 0) break
+      stopped.push(/stopped at ([\w -]+) \(/.exec(all)?.[1] ?? all)
+      if (stopped.length > 12) break
+    }
+    expect(stopped).toEqual(['object-storage-aws', 'install-server', 'nomad-terraform', 'nomad-autoscaler', 'vm-service-aws', 'velero-aws'])
+    expect(essence(JSON.parse(worldOf(state, 'aws')) as World)).toEqual(ends['aws'])
   })
 
   test('it stops at what fails, with the line that goes on; of an env file the rehearsal keeps its own domain', async () => {

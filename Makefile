@@ -13,7 +13,7 @@ node_modules: package-lock.json
 	npm ci
 	@touch node_modules
 
-install-aws: node_modules ## from an empty AWS account to a running server; ENV=prod.env, DRY_RUN=1, REHEARSE=1
+install-aws: node_modules ## from an empty AWS account to a server that builds, with backups; ENV=prod.env, DRY_RUN=1, REHEARSE=1
 	@$(INSTALL) aws
 
 install-gcp: node_modules ## the same on Google Cloud

@@ -18,7 +18,7 @@ export interface Told extends Examined { part: Part; definition: Definition<Inpu
 export const toldOf = (cloud: Cloud, { flags, ...sources }: Sources): Promise<Told[]> => {
   // What may stand as a flag here is a variable to the parts.
   const environment: Sources['environment'] = { ...sources.environment, [OF_CLOUD]: cloud, ...(flags['context'] ? { CIRCLECI_CONTEXT: String(flags['context']) } : {}) }
-  return Promise.all(partsOf(cloud, (name) => Boolean(environment[name] || sources.envFile[name])).map(async (part) => {
+  return Promise.all(partsOf(cloud, (name) => environment[name] || sources.envFile[name]).map(async (part) => {
     const definition = await part.load()
     return { part, definition, ...examine(definition.inputs, { ...sources, flags: {}, environment, prompt: undefined }) }
   }))
@@ -47,15 +47,27 @@ const lacksOf = (told: Told[]): Record<string, Verdict> => Object.fromEntries(to
 ]))
 
 /** Inputs, each fine by itself, that do not go together. */
-const togetherIsRight = ({ definition, values }: Told): Verdict | undefined => {
+const togetherIsRight = ({ definition, values }: Told): Extract<Verdict, { is: 'bad' }> | undefined => {
   try {
     definition.together?.(values)
     return undefined
   } catch (error) {
     if (!(error instanceof Fail)) throw error
-    return bad(error.message, error.next)
+    return { is: 'bad', say: error.message, next: error.next }
   }
 }
+
+/** What each part wants for itself: one that another has too, either takes for its own, keys and all. */
+const OWN = ['bucket', 'user', 'serviceAccount', 'credentials']
+
+/** Variables that name something of which another part has a variable too. */
+const sharedOf = (told: Told[]): [string, Verdict][] => OWN.flatMap((key) => {
+  const named = new Map(told.flatMap(({ part, definition: { inputs }, values }) => (typeof values[key] === 'string' ? [[envOf(key, inputs), { value: values[key], part: part.name }] as const] : [])))
+  return [...named].flatMap(([name, { value, part }], at) => {
+    const first = [...named].slice(0, at).find(([, other]) => other.value === value)
+    return first ? [[name, bad(`${name} and ${first[0]} are both ${value}: ${part} wants its own`, `Name another one in ${name}.`)] as [string, Verdict]] : []
+  })
+})
 
 /** The namespace of the installation has a name, before there is one: a context that was just made names none. */
 const namespaceIsNamed = ({ flags, environment, envFile }: Sources, ofContext: string | undefined): [string, Verdict][] => {
@@ -80,11 +92,17 @@ const typos = (names: string[]): Verdict[] => {
 
 /** A row for each thing that is wrong or missing; one that all is well where nothing is. `namespace` is that of the context. */
 export const valuesAreRight = (told: Told[], sources: Sources, namespace: string | undefined): Preflight[] => {
+  const lacks = lacksOf(told)
+  // What is told under the name of each of its variables is not told once more.
+  const isTold = ({ next }: { next: string }) => {
+    const names = [...next.matchAll(/\b[A-Z]+(_[A-Z]+)+\b/g)]
+    return names.length > 0 && names.every(([name]) => name in lacks)
+  }
   const rows = [
-    ...[...Object.entries(lacksOf(told)), ...namespaceIsNamed(sources, namespace)].map(([name, verdict]) => ({ name, verdict })),
+    ...[...Object.entries(lacks), ...namespaceIsNamed(sources, namespace), ...sharedOf(told)].map(([name, verdict]) => ({ name, verdict })),
     ...told.filter(isComplete).flatMap((one) => {
       const verdict = togetherIsRight(one)
-      return verdict ? [{ name: one.part.name, verdict }] : []
+      return verdict && !isTold(verdict) ? [{ name: one.part.name, verdict }] : []
     }),
     ...typos(Object.keys(sources.envFile)).map((verdict) => ({ name: 'env-file', verdict })),
   ]

@@ -7,11 +7,11 @@ import { constants } from 'node:os'
 import { join } from 'node:path'
 import { EXIT, Fail } from './fail.ts'
 import { stateFolder } from './journal.ts'
-import { OF_CLOUD, partsOf, type Cloud } from './parts.ts'
+import { OF_CLOUD, type Cloud } from './parts.ts'
 import { readEnvFile } from './place.ts'
-import { makeLine, progress, type Progress } from './progress.ts'
+import { allDone, columnOf, handRows, makeLine, progress, type Progress } from './progress.ts'
 import { failureScreen, paint, wrap } from './screens.ts'
-import type { State } from './status.ts'
+import type { Seen, State } from './status.ts'
 
 const root = new URL('..', import.meta.url).pathname
 const [cloud = 'aws', what] = process.argv.slice(2) as [Cloud?, string?]
@@ -67,7 +67,9 @@ const passOn = (to: (signal: NodeJS.Signals) => void): (() => void) => {
 const look = async (): Promise<Progress | number> => {
   const { code, stdout } = await run('status', ['--cloud', cloud, '--json'], true)
   const report = stdout.split('\n').find((one) => one.includes('"event":"report"'))
-  return report ? (JSON.parse(report) as { parts: Progress }).parts : code
+  if (!report) return code
+  const { parts, byHand: left } = JSON.parse(report) as { parts: Seen[]; byHand: Progress['left'] }
+  return { parts, left }
 }
 
 const stopped = (name: string, at: string, code: number): number => {
@@ -76,43 +78,51 @@ const stopped = (name: string, at: string, code: number): number => {
 }
 
 /** Why a part cannot be planned yet; what goes into the cluster is made of what those before it leave. */
-const waitsFor = (state: State, before: Progress): string | undefined => {
-  const open = before.flatMap(({ name, state: { is } }) => (is === 'done' ? [] : [name]))
-  if (open.length) return `${open.join(', ')} ${open.length > 1 ? 'are' : 'is'} done`
-  return 'waits' in state ? `there is ${state.waits}` : undefined
+const waitsFor = (state: State, before: Seen[]): string | undefined => {
+  // They are made in this order: the last one says it all.
+  const open = before.findLast(({ state: { is } }) => is !== 'done')
+  return open ? `${open.name} is done` : 'waits' in state ? state.waits : undefined
 }
 
 const install = async (): Promise<number> => {
-  const found = await look()
-  if (typeof found === 'number') return found
+  const seen = await look()
+  if (typeof seen === 'number') return seen
+  const { parts: found, left } = seen
+  const end = (more = '') => {
+    const rows = handRows(left, columnOf(seen))
+    say([`${paint('green', '✓')} ${wrap(`${allDone(found.length, left)}${more}`, '  ')}`, ...(rows.length ? ['There is no runbook yet for the rest:', ...rows] : [])].join('\n'))
+  }
   if (what === 'status') {
-    const { text, code } = progress(cloud, found, { env, rehearsal })
+    const { text, code } = progress(cloud, seen, { env, rehearsal })
     process.stdout.write(`${text}\n`)
     return code
   }
   if (found.every(({ state }) => state.is === 'done')) {
-    say(`${paint('green', '✓')} All ${found.length} parts are done. Nothing to do.`)
+    end(' Nothing to do.')
     return EXIT.done
   }
   const heading = (n: number, name: string) => `\n${paint('bold', `${n} of ${found.length}  ${name}`)}`
   const { code } = await run('preflight', ['--cloud', cloud])
   if (code !== 0 && !dryRun) return stopped('preflight', 'before any change', code)
   let worst = code
-  for (const [index, { name, state }] of found.entries()) {
-    const inCluster = (await partsOf(cloud).find((part) => part.name === name)?.load())?.cluster === undefined
-    const waits = waitsFor(state, inCluster ? found.slice(0, index) : [])
+  for (const [index, { name, local, state }] of found.entries()) {
+    const waits = waitsFor(state, local ? [] : found.slice(0, index))
     say(heading(index + 1, name))
     if (state.is === 'done') say(`${paint('green', '✓')} done`)
     else if (dryRun && waits) say(`${paint('cyan', '•')} ${wrap(`it can be planned once ${waits}`, '  ')}`)
     else {
       // Nobody is there to be asked in a rehearsal: the name that is typed is its context's.
-      const answers = rehearsal && !dryRun ? ['--yes', '--confirm', inCluster ? 'rehearsal' : 'this-machine'] : []
+      const answers = rehearsal && !dryRun ? ['--yes', '--confirm', local ? 'this-machine' : 'rehearsal'] : []
       const { code: ended } = await run(name, dryRun ? ['--dry-run'] : answers)
       if (ended !== 0 && !dryRun) return stopped(name, `${index + 1} of ${found.length}`, ended)
       worst ||= ended
     }
   }
-  say(dryRun ? `\nNothing was changed. To run it:\n  ${line}` : `\n${paint('green', '✓')} All ${found.length} parts are done.`)
+  if (dryRun) say(`\nNothing was changed. To run it:\n  ${line}`)
+  else {
+    say('')
+    end()
+  }
   return worst
 }
 

@@ -16,6 +16,9 @@ const MC = 'RELEASE.2025-08-13T08-35-41Z'
 // The one for an Intel Mac runs on both kinds.
 const VELERO = `velero-v1.9.7-${mac ? 'darwin-amd64' : `linux-${arch}`}`
 const into = '/usr/local/bin'
+/** Releases of the circleci CLI that work with the runners of server 3.x. */
+export const CIRCLECI_CLI = { first: '0.1.20105', last: '0.1.30549' }
+const CLI = `circleci-cli_${CIRCLECI_CLI.last}_${mac ? 'darwin' : 'linux'}_${arch}`
 
 const LINES = {
   terraform: mac ? 'brew install hashicorp/tap/terraform'
@@ -29,6 +32,7 @@ const LINES = {
   gcloud: mac ? 'brew install --cask gcloud-cli' : 'curl -fsSL https://sdk.cloud.google.com | bash',
   // MinIO took its own downloads away; this is the last open one.
   mc: `curl -fsSLo /tmp/mc https://github.com/minio/mc/releases/download/${MC}/mc.${mac ? 'darwin' : 'linux'}-${arch}.${MC} && sudo install /tmp/mc ${into}/`,
+  circleci: `curl -fsSL https://github.com/CircleCI-Public/circleci-cli/releases/download/v${CIRCLECI_CLI.last}/${CLI}.tar.gz | sudo tar -xz --strip-components=1 -C ${into} ${CLI}/circleci`,
   'gke-gcloud-auth-plugin': 'gcloud components install gke-gcloud-auth-plugin',
   openssl: mac ? 'brew install openssl' : 'sudo apt-get install openssl',
   git: mac ? 'brew install git' : 'sudo apt-get install git',

@@ -20,15 +20,15 @@ import { serverIsAtLeast } from '../lib/preflight.ts'
 import { runbook } from '../lib/runbook.ts'
 import { FIELDS, NAME, scalerFields, sizeInputs, sizesNamed } from '../lib/server/autoscaler.ts'
 import { heldBy, type Filled } from '../lib/server/config.ts'
+import { groupInputs, groupName } from '../lib/server/nomad-inputs.ts'
 import { configure, deployedKey, googleKeyField, keyFields, mayConfigure } from '../lib/server/phase-three.ts'
 
 const USER = 'circleci-nomad-autoscaler'
-/** As CircleCI's Terraform modules name it, where they are told what nomad-terraform tells them. */
-const GROUPS: Record<string, string> = { aws: 'server_circleci_nomad_clients_asg', gcp: 'nomad' }
 
 const inputs = {
   provider: { ...text('aws|gcp', 'cloud of the Nomad clients', { env: 'CIRCLECI_CLOUD', pattern: /^(aws|gcp)$/, looks: 'aws or gcp' }), choices: ['aws', 'gcp'] },
   group: { ...optional('name', 'group of the Nomad clients, where it is not the one that nomad-terraform makes (nomad_asg_name, managed_instance_group_name)', /^[\w .:/()#,@[\]+=&;{}!$*-]{1,255}$/, 'its name'), env: 'NOMAD_GROUP' },
+  ...groupInputs(),
   ...sizeInputs(),
   region: { ...optional('name', 'aws: region of the group', /^[a-z]{2}(-[a-z]+)+-\d$/, 'a region: us-east-1'), env: 'AWS_REGION' },
   profile: PROFILE,
@@ -42,7 +42,7 @@ const inputs = {
 }
 type Given = Values<typeof inputs>
 
-const nameOf = ({ provider, group }: Pick<Given, 'provider' | 'group'>): string => group ?? GROUPS[provider] ?? ''
+const nameOf = (values: Given): string => values.group ?? groupName(values)
 const inAws = (values: Given) => {
   const aws = awsIn(values.region ?? '', values.profile)
   return { aws, group: awsGroup(aws, nameOf(values)) }

@@ -10,6 +10,7 @@ import { gcpIn, projectAnswers } from '../lib/cloud/gcp.ts'
 import { haveApplied, haveInit, haveMain, haveOutputs, havePlan, terraformIn } from '../lib/cloud/terraform.ts'
 import { step, verifyStep } from '../lib/effect.ts'
 import { runbook } from '../lib/runbook.ts'
+import { clientsWanted } from '../lib/server/autoscaler.ts'
 import type { Filled } from '../lib/server/config.ts'
 import { clients, clientsAreReady, nomadServersRun, serversHave } from '../lib/server/nomad.ts'
 import { clientInputs, clientsGoTogether, type Given } from '../lib/server/nomad-inputs.ts'
@@ -60,7 +61,7 @@ export default runbook(import.meta, {
       step('keys', 'Put the certificates and the key into files', () => haveOutputs(tf, { [files.certificate]: 'nomad_server_cert', [files.key]: 'nomad_server_key', [files.ca]: 'nomad_ca' })),
       ...configure(filled),
       step('servers', 'Start the Nomad servers anew, so that they have address and certificates', async () => serversHave(await filled()), { verify: nomadServersRun }),
-      verifyStep('clients', 'See the clients connect', async () => `${await clients()} clients are ready`, async () => [await clientsAreReady(values.nodes, () => whyNone(values))]),
+      verifyStep('clients', 'See the clients connect', async () => `${await clients()} clients are ready`, async () => [await clientsAreReady(await clientsWanted(values.nodes), () => whyNone(values))]),
     ]
   },
 })

@@ -10,7 +10,7 @@ import { havePolicy, holderOf, policyFits } from '../lib/cloud/grants.ts'
 import { fileIsOurs, haveKey, haveUser, userFacts, userIsOurs } from '../lib/cloud/iam.ts'
 import { vmPolicy, vpcArn } from '../lib/cloud/policies.ts'
 import { groupFacts, groupIn, groupIsOurs, haveGroup, haveRules, onGroup, toldGroup } from '../lib/cloud/security-groups.ts'
-import { clientsSubnets, clientsSubnetsAreThere, networkIsTold, networkOf, subnetsAreOfOneZone, subnetsInput, vpcOf } from '../lib/cloud/vpc.ts'
+import { clientsSubnets, clientsSubnetsAreThere, networkIsTold, networkOf, subnetsAreOfOneZone, subnetsForVms, subnetsInput, vpcOf } from '../lib/cloud/vpc.ts'
 import { cluster } from '../lib/cluster/kubernetes.ts'
 import { doneWhere, step, verifyStep, type Step } from '../lib/effect.ts'
 import { orNone, text, type Values } from '../lib/inputs.ts'
@@ -28,7 +28,7 @@ const inputs = {
   region: regionInput('region of the cluster and of the VMs'),
   profile: PROFILE,
   cluster: text('name', 'name of the cluster in EKS', { env: 'CLUSTER_NAME', otherwise: 'circleci-server', pattern: /^[A-Za-z][A-Za-z0-9_-]{0,99}$/, looks: 'letters, digits and dashes: circleci-server' }),
-  subnets: subnetsInput('subnets of the VMs, all in one availability zone', 'VM_SUBNETS'),
+  subnets: orNone(subnetsInput('subnets of the VMs, all in one availability zone, where they are not those of the cluster in its first one', 'VM_SUBNETS')),
   nomadSubnets: orNone(subnetsInput('subnets of the Nomad clients, where they are not the private ones of the cluster', 'NOMAD_SUBNETS')),
   usersCidr: ranges('where people come from who log in to their jobs by SSH', 'VM_USERS_CIDR'),
   securityGroup: text('name', 'security group of the VMs', { env: 'VM_SECURITY_GROUP', otherwise: 'circleci-vm-service-sg', pattern: /^(?!sg-)[\w .:/()#,@[\]+=&;{}!$*-]{1,255}$/, looks: 'a name that does not begin with sg-: circleci-vm-service-sg' }),
@@ -54,6 +54,12 @@ const inAws = ({ region, profile, cluster, securityGroup, nomadSubnets, usersCid
   }
 }
 
+/** Those that are named; else those that the server has, else the cluster's. */
+const subnetsOf = async (values: Given): Promise<string[]> => {
+  const held = values.subnets ? undefined : await heldBy('vmSubnets')
+  return values.subnets ?? (held ? held.split(',').toSorted() : subnetsForVms(inAws(values).vpc, !values.privateIps))
+}
+
 const FIELDS: FieldName[] = [
   'vmProvider', 'vmBalancer', 'vmPublic', 'vmRegion', 'vmLinuxAmi', 'vmWindowsAmi', 'vmSubnets', 'vmGroup', 'vmAuthentication', 'vmRole', 'vmAccessKey', 'vmSecretKey',
   'vmPrescaledDocker', 'vmPrescaledMachine', 'vmPrescaledWindows',
@@ -61,7 +67,7 @@ const FIELDS: FieldName[] = [
 
 const fieldsOf = async (values: Given): Promise<Filled> => ({
   ...vmFields(values), vmProvider: 'AWS EC2', vmRegion: values.region, ...given({ vmLinuxAmi: values.linuxAmi, vmWindowsAmi: values.windowsAmi }),
-  vmSubnets: values.subnets.join(','), vmGroup: await toldGroup(inAws(values).group),
+  vmSubnets: (await subnetsOf(values)).join(','), vmGroup: await toldGroup(inAws(values).group),
   ...(values.role ? { vmAuthentication: 'IAM role', vmRole: values.role } : { vmAuthentication: 'IAM Keys', ...await keyFields(inAws(values).aws, values.user, values.credentials, 'vmAccessKey', 'vmSecretKey') }),
 })
 
@@ -79,10 +85,10 @@ export default runbook(import.meta, {
     '--region us-east-1 --subnets subnet-0aaa1111bbbb22220 --nomad-subnets subnet-0aaa1111bbbb22221 --users-cidr 203.0.113.0/24 --rehearse',
   ],
   preflight: (values) => {
-    const { region, user, role, credentials, subnets, nomadSubnets, linuxAmi, windowsAmi } = values
+    const { region, user, role, credentials, nomadSubnets, linuxAmi, windowsAmi } = values
     const { aws, vpc, group, rules } = inAws(values)
     return [
-      accountAnswers(aws), networkIsTold(vpc), subnetsAreOfOneZone(vpc, subnets), clientsSubnetsAreThere(vpc, nomadSubnets), imagesAreThere(aws, linuxAmi, windowsAmi), groupIsOurs(group, rules),
+      accountAnswers(aws), networkIsTold(vpc), subnetsAreOfOneZone(vpc, () => subnetsOf(values)), clientsSubnetsAreThere(vpc, nomadSubnets), imagesAreThere(aws, linuxAmi, windowsAmi), groupIsOurs(group, rules),
       ...(role ? [roleTrusts(aws, role, `system:serviceaccount:${cluster().namespace}:${NAME}`, 'VM service')]
         : [userIsOurs(aws, user, 'VM service\'s'), policyFits(aws, user, USER, vmPolicy(region, vpcArn(region, '000000000000', 'vpc-00000000000000000'), 'sg-00000000000000000')), fileIsOurs(aws, credentials, user)]),
       serviceIsThere(NAME), portIsUsual(), prescaledIsMeant(values), ...mayConfigure(FIELDS),

@@ -13,8 +13,8 @@ import { line } from '../shell.ts'
 export interface Sizes { min: number | undefined; max: number | undefined }
 export interface Group {
   name: string
-  /** With its ARN, on AWS; undefined where there is no such group. */
-  sizes(): Promise<(Sizes & { arn?: string }) | undefined>
+  /** With its ARN and how many it is to have now, on AWS; undefined where there is no such group. */
+  sizes(): Promise<(Sizes & { arn?: string; desired?: number }) | undefined>
   /** A line that lists those that there are. */
   others: string
 }
@@ -22,9 +22,9 @@ export interface Group {
 export const awsGroup = (aws: Aws, name: string): Group => ({
   name, others: line([...aws.words('autoscaling', 'DescribeAutoScalingGroups', {}), '--query', 'AutoScalingGroups[].[AutoScalingGroupName,MinSize,MaxSize]', '--output', 'text']),
   sizes: oncePerLook(async () => {
-    interface Found { AutoScalingGroupARN: string; MinSize: number; MaxSize: number }
+    interface Found { AutoScalingGroupARN: string; MinSize: number; MaxSize: number; DesiredCapacity: number }
     const found = (await aws.read<{ AutoScalingGroups?: Found[] }>('autoscaling', 'DescribeAutoScalingGroups', { AutoScalingGroupNames: [name] }))?.AutoScalingGroups?.[0]
-    return found && { min: found.MinSize, max: found.MaxSize, arn: found.AutoScalingGroupARN }
+    return found && { min: found.MinSize, max: found.MaxSize, arn: found.AutoScalingGroupARN, desired: found.DesiredCapacity }
   }),
 })
 

@@ -17,8 +17,8 @@ import { readTool, runTool } from '../tools.ts'
 export type Value = string | number | boolean | string[]
 /** A value of main.tf, and where it came from. */
 export interface Variable { value: Value; from: string }
-/** The whole text, and the values in it. */
-export interface Main { text: string; variables: Record<string, Variable> }
+/** The whole text, and the values in it; `moved` are those that somebody else has changed since, and may. */
+export interface Main { text: string; variables: Record<string, Variable>; moved?: Record<string, Value> }
 
 interface Action { address: string; action: 'create' | 'update' | 'replace' | 'delete' }
 /** What Terraform would do; or why it cannot say yet. */
@@ -71,6 +71,9 @@ export const hcl = (value: Value): string => (Array.isArray(value) ? `[${value.m
 /** As -var takes it: a text as it is, all else as HCL. */
 const written = (value: Value): string => (typeof value === 'string' ? value : hcl(value))
 
+/** Options with which a plan leaves alone what somebody else may change. */
+const leaving = ({ moved = {} }: Main): string[] => Object.entries(moved).flatMap(([name, value]) => ['-var', `${name}=${written(value)}`])
+
 interface Told { type?: string; change?: { resource: { addr: string }; action: string }; outputs?: Record<string, { action?: string }>; diagnostic?: { severity: string; summary: string; detail?: string } }
 
 const eventsOf = (text: string): Told[] => text.split('\n').flatMap((row) => {
@@ -81,10 +84,10 @@ const eventsOf = (text: string): Told[] => text.split('\n').flatMap((row) => {
   }
 })
 
-const look = async (folder: string, words: Terraform['words'], { text, variables }: Main): Promise<Look> => {
+const look = async (folder: string, words: Terraform['words'], { text, variables, moved = {} }: Main): Promise<Look> => {
   const held = readSecret(join(folder, MAIN))
   if (held === undefined || skeleton(held) !== skeleton(text)) return { is: 'unwritten' }
-  const asked = words('plan', '-input=false', '-lock=false', '-json', '-detailed-exitcode', ...Object.entries(variables).flatMap(([name, { value }]) => ['-var', `${name}=${written(value)}`]))
+  const asked = words('plan', '-input=false', '-lock=false', '-json', '-detailed-exitcode', ...Object.entries(variables).flatMap(([name, { value }]) => ['-var', `${name}=${written(moved[name] ?? value)}`]))
   const { code, stdout, stderr } = await readTool(asked, { env: ENV })
   const events = eventsOf(stdout)
   if (code !== 0 && code !== 2) {
@@ -166,7 +169,8 @@ const savedIn = async ({ words, main }: Terraform): Promise<Action[] | undefined
   const { code, stdout } = await readTool(words('show', '-json', PLAN), { env: ENV })
   if (code !== 0) return undefined
   const { variables = {}, resource_changes: changes = [] } = JSON.parse(stdout) as Saved
-  const fits = Object.entries((await main()).variables).every(([name, { value }]) => JSON.stringify(variables[name]?.value) === JSON.stringify(value))
+  const { variables: wanted, moved = {} } = await main()
+  const fits = Object.entries(wanted).every(([name, { value }]) => JSON.stringify(variables[name]?.value) === JSON.stringify(moved[name] ?? value))
   return fits ? changes.flatMap(({ address, change: { actions } }) => {
     const action = actions.length === 2 ? 'replace' : actions[0] ?? ''
     return isAction(action) ? [{ address, action }] : []
@@ -180,7 +184,7 @@ export const havePlan = async (tf: Terraform): Promise<Done | Effect[]> => {
   const saved = seen.is === 'planned' ? await savedIn(tf) : undefined
   if (seen.is === 'planned' && saved && textOf(saved) === textOf(seen.actions)) return done(`${PLAN}: ${summary(saved)}`)
   // Its events tell what it would do; its own words would tell the clients' key too.
-  const own = ['plan', '-input=false', '-lock-timeout=60s', '-json', `-out=${PLAN}`]
+  const own = ['plan', '-input=false', '-lock-timeout=60s', '-json', `-out=${PLAN}`, ...leaving(await tf.main())]
   return [{
     id: 'terraform plan', again: 'safe', command: lineOf(tf.words(...own)), call: () => act(tf, own, minutes(10)),
     ...(seen.is === 'planned' ? { preview: async () => ({ changes: seen.actions.map(({ address, action }) => ({ what: address, from: action === 'create' ? '–' : 'there', to: `${action}d` })) }) } : { onlyInCall: 'What Terraform would do is known after init. It adds without a question; anything else ends the run, and is asked at the next.' }),

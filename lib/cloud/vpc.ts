@@ -53,9 +53,20 @@ export const networkIsTold = (vpc: Vpc) => preflight('network', 'EKS tells the n
   return ok(`VPC ${id}, services ${services}`)
 })
 
+/**
+ * Subnets for VMs where none are named: those of the cluster in the first of its zones, public ones where the VMs get public
+ * addresses. They have ids only once the cluster is made.
+ */
+export const subnetsForVms = async (vpc: Vpc, open: boolean): Promise<string[]> => {
+  const found = (await vpc.subnets((await networkOf(vpc)).subnets) ?? []).filter(({ MapPublicIpOnLaunch = false }) => MapPublicIpOnLaunch === open)
+  const [zone] = found.map(({ AvailabilityZone }) => AvailabilityZone).toSorted()
+  if (zone === undefined) throw fail(`The cluster has no ${open ? 'public' : 'private'} subnet for the VMs.`, `Name theirs with --subnets${open ? ', or give them no public addresses (--private-ips)' : ''}.`)
+  return found.filter(({ AvailabilityZone }) => AvailabilityZone === zone).map(({ SubnetId }) => SubnetId).toSorted()
+}
+
 /** The VMs' subnets are of the cluster's VPC, and of one zone: a volume is of one zone, and a VM has to be where it is. */
-export const subnetsAreOfOneZone = (vpc: Vpc, ids: string[]) => preflight('subnets', 'the subnets of the VMs are in the VPC of the cluster, and all in one availability zone', async () => {
-  const [{ id }, found] = [await networkOf(vpc), await vpc.subnets(ids)]
+export const subnetsAreOfOneZone = (vpc: Vpc, chosen: () => Promise<string[]>) => preflight('subnets', 'the subnets of the VMs are in the VPC of the cluster, and all in one availability zone', async () => {
+  const [{ id }, ids] = [await networkOf(vpc), await chosen()], found = await vpc.subnets(ids)
   const list = `Those of the VPC: ${line([...vpc.aws.words('ec2', 'DescribeSubnets', { Filters: [{ Name: 'vpc-id', Values: [id] }] }), '--query', 'Subnets[].[SubnetId,AvailabilityZone,CidrBlock]', '--output', 'text'])}`
   if (!found) return bad(`one of ${ids.join(', ')} is not there`, list)
   const elsewhere = found.filter(({ VpcId }) => VpcId !== id)

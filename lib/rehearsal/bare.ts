@@ -3,6 +3,8 @@
  * deploy, the load balancers, the people who come last.
  */
 import { balance, BALANCERS, service } from './backups.ts'
+import { computeOf } from './compute.ts'
+import { ec2Of } from './ec2.ts'
 import { nomadServer } from './furnish.ts'
 import { installation, NAMESPACE, podStatus } from './installation.ts'
 import { keysetOf } from './keysets.ts'
@@ -33,6 +35,9 @@ export const withoutInstallation = (world: World): void => {
   create(world, 'namespaces', { apiVersion: 'v1', kind: 'Namespace', metadata: { name: 'default' }, status: { phase: 'Active' } })
   Object.assign(world, { files: {}, due: [], dns: {}, modified: {} })
   delete world.nomadServer
+  // What Terraform makes is gone with its clients.
+  ec2Of(world).scaling = {}
+  computeOf(world).groups = {}
   world.terraform = {}
   delete world.validated
   const { versions: _none, ...rest } = world.kots

@@ -15,7 +15,7 @@ export interface ComputeWorld {
 const CLIENTS = 'nomad', NETWORK = 'default', SUBNET = 'default'
 export const computeWorld = (): ComputeWorld => ({ firewalls: {}, groups: { [CLIENTS]: { zone: 'us-east1-b', min: 1, max: 4 } } })
 /** A world of before it was played has none yet. */
-const computeOf = (world: World): ComputeWorld => (world.compute ??= computeWorld())
+export const computeOf = (world: World): ComputeWorld => (world.compute ??= computeWorld())
 
 export const COMPUTE_FLAGS: Record<string, string[]> = {
   'compute instance-groups managed describe': ['zone', 'region'],

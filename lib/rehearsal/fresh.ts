@@ -3,8 +3,10 @@
  */
 import { MARK } from '../cloud/iam.ts'
 import { veleroPolicy } from '../cloud/policies.ts'
+import { REHEARSED_TOKEN } from '../server/circleci-cli.ts'
 import { awsWorld, playAws, secretKey } from './aws.ts'
 import { certificateSecrets } from './certificates.ts'
+import { runnerWorld } from './circleci-cli.ts'
 import { circleWorld } from './circleci.ts'
 import { reconcile, revisionOf } from './controllers.ts'
 import { furnish, furnishBackup } from './furnish.ts'
@@ -54,8 +56,8 @@ export const freshWorld = (scenario: string, pace: number): World => {
   const chosen = named(scenario)
   const objects = installation(), kots = kotsState(STARTS)
   const world: World = {
-    schema: 1, scenario, time: STARTS - AGE, pace, revision: 1000, born: {}, rules: {}, objects: {}, kots, aws: awsWorld(), store: storeWorld(), compute: computeWorld(), ec2: ec2World(), eks: eksWorld(), gke: gkeWorld(), gcp: gcpWorld(), circleci: circleWorld(), files: {}, modified: {}, due: [],
-    secrets: [...secretsOf(objects, kots), ...storeSecrets, ...keysetSecrets, ...certificateSecrets, ...githubSecrets],
+    schema: 1, scenario, time: STARTS - AGE, pace, revision: 1000, born: {}, rules: {}, objects: {}, kots, aws: awsWorld(), store: storeWorld(), compute: computeWorld(), ec2: ec2World(), eks: eksWorld(), gke: gkeWorld(), gcp: gcpWorld(), circleci: circleWorld(), runners: runnerWorld(), files: {}, modified: {}, due: [],
+    secrets: [...secretsOf(objects, kots), ...storeSecrets, ...keysetSecrets, ...certificateSecrets, ...githubSecrets, REHEARSED_TOKEN],
   }
   const sets = objects.filter((object) => object.kind === 'StatefulSet')
   for (const object of objects) {

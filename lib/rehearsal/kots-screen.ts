@@ -38,13 +38,17 @@ const LABELS: Record<string, [string, string, Record<string, string>?]> = {
   storage_gcs_account: ['Object Storage', 'GCP Workload Identity Service Account Email'],
   postgres_pvc_size: ['Postgres', 'PostgreSQL Persistent Volume Size'],
   mongodb_pvc_size: ['MongoDB', 'MongoDB Persistent Volume Size'],
+  email_smtp_host: ['Email', 'Email Submission server hostname'],
+  email_smtp_user: ['Email', 'Username'],
+  email_smtp_password: ['Email', 'Password'],
+  email_from: ['Email', 'Email from address'],
   ...executionLabels,
 }
 
 const SECRET = /key$|secret|token/
 /** Items that an installation of some age has no values of. */
 export const moreItems: Item[] = [{ name: 'storage_s3_auth', type: 'select_one', default: 's3_keys' }, ...['letsencrypt_enabled', 'acm_enabled', 'http_proxy_enabled'].map((name): Item => ({ name, type: 'bool', default: '0' })), ...['github_enterprise_domain', 'github_enterprise_token', 'http_proxy', 'https_proxy', 'no_proxy',
-  'storage_s3_endpoint', 'storage_s3_expiry', 'storage_s3_access_key', 'storage_s3_secret_key', 'storage_s3_role', 'storage_gcs_bucket', 'storage_gcs_expiry', 'storage_gcs_key', 'storage_gcs_account']
+  'storage_s3_endpoint', 'storage_s3_expiry', 'storage_s3_access_key', 'storage_s3_secret_key', 'storage_s3_role', 'storage_gcs_bucket', 'storage_gcs_expiry', 'storage_gcs_key', 'storage_gcs_account', 'email_smtp_user', 'email_from']
   .map((name): Item => ({ name, type: name === 'storage_gcs_key' ? 'file' : SECRET.test(name) ? 'password' : 'text' })), ...executionItems]
 
 /** What has to be filled in before a deploy. */

@@ -5,6 +5,7 @@ import { EXIT, fail } from '../fail.ts'
 import { withoutInstallation } from './bare.ts'
 import { rateExceeded } from './controllers.ts'
 import { tlsScenarios } from './certbot.ts'
+import { runnerScenarios } from './circleci-cli.ts'
 import { clusterScenarios } from './clusters.ts'
 import { executionScenarios } from './execution-scenarios.ts'
 import { NAMESPACE, podStatus } from './installation.ts'
@@ -212,6 +213,7 @@ const all: Record<string, Scenario> = {
   ...clusterScenarios,
   ...terraformScenarios,
   ...executionScenarios,
+  ...runnerScenarios,
 }
 
 const withoutVelero = (world: World): void => {

@@ -46,20 +46,28 @@ const outputsOf = ({ variables }: State): Record<string, string> => {
 }
 const keyOf = (state: State): string => outputsOf(state)['nomad_server_key']?.split('\n')[1] ?? ''
 
+const groupOf = (variables: Record<string, string>): string => `${JSON.parse(variables['basename'] ?? '""') as string}_circleci_nomad_clients_asg`
+
+/** Terraform looks first: of a group in EC2 somebody else may have set the number. */
+const refreshed = (world: World, state: State): State => {
+  const desired = ec2Of(world).scaling[groupOf(state.variables)]?.desired
+  return desired === undefined || state.half ? state : { ...state, variables: { ...state.variables, nodes: String(desired) } }
+}
+
 /** The clients that are there: connected where they know the servers' address, and these have the certificates. */
 export const terraformClients = (world: World): { count: number; ready: boolean } => {
   const { state } = world.terraform ?? {}
   if (!state || state.half) return { count: 0, ready: false }
   const deployed = world.kots.versions.find(({ status }) => status === 'deployed')?.values
   const has = Object.values(deployed ?? {}).some(({ value }) => value?.trim() === outputsOf(state)['nomad_server_cert']?.trim())
-  const { nodes, min_replicas: least } = state.variables
+  const { nodes, min_replicas: least } = refreshed(world, state).variables
   return { count: Number(nodes ?? least ?? 0), ready: has && state.variables['server_endpoint'] === JSON.stringify(`${hostname(world, 'nomad-server-external')}:4647`) }
 }
 
 /** The group of the clients, as the cloud has it then. */
 const makeGroup = (world: World, { variables }: State): void => {
   const number = (name: string) => Number(variables[name] ?? 0), text = (name: string) => JSON.parse(variables[name] ?? '""') as string
-  if (cloudOf(variables) === 'aws') ec2Of(world).scaling[`${text('basename')}_circleci_nomad_clients_asg`] = { min: variables['nomad_auto_scaler'] === 'true' ? 1 : 0, max: number('max_nodes'), desired: number('nodes') }
+  if (cloudOf(variables) === 'aws') ec2Of(world).scaling[groupOf(variables)] = { min: variables['nomad_auto_scaler'] === 'true' ? 1 : 0, max: number('max_nodes'), desired: number('nodes') }
   else world.compute = { ...world.compute ?? computeWorld(), groups: { [text('name')]: { zone: text('zone'), min: number('min_replicas'), max: number('max_replicas') } } }
 }
 
@@ -155,6 +163,7 @@ const play = (world: World, { argv }: Call): Output => {
   const call = asked(argv)
   if (typeof call === 'string') return failed('Failed to parse command-line flags', `flag provided but not defined: -${call}`)
   const tf = structuredClone(world.terraform ?? {})
+  if (tf.state) tf.state = refreshed(world, tf.state)
   const keep = (output: Output): Output => {
     if (mutates({ argv })) world.terraform = tf
     return output

@@ -6,6 +6,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import { join } from 'node:path'
 import { aws } from './aws-cli.ts'
 import { certbot } from './certbot.ts'
+import { circleci } from './circleci-cli.ts'
 import { curl } from './curl.ts'
 import { docker } from './docker.ts'
 import { eksctl } from './eksctl.ts'
@@ -21,7 +22,7 @@ import { velero } from './velero-cli.ts'
 import { ASKED, releaseSaid } from './versions.ts'
 import type { World } from './world.ts'
 
-const TOOLS: Record<string, Tool> = { kubectl, velero, mc, gcloud, docker, certbot, aws, curl, eksctl, terraform, ssh, git }
+const TOOLS: Record<string, Tool> = { kubectl, velero, mc, gcloud, docker, certbot, circleci, aws, curl, eksctl, terraform, ssh, git }
 const toolOf = ({ tool }: Call): Tool | undefined => ({ ...TOOLS, iamcredentials, web })[tool]
 
 export const nameOf = (call: Call): string => toolOf(call)?.name(call) ?? call.tool
@@ -56,7 +57,7 @@ export const sendOutput = (response: ServerResponse, { stdout, stderr, code }: O
   })
 
 /** What tools read of their environment. */
-const READ = ['KOTS_SHARED_PASSWORD', 'MC_HOST_newkey', 'CLOUDSDK_AUTH_CREDENTIAL_FILE_OVERRIDE']
+const READ = ['KOTS_SHARED_PASSWORD', 'MC_HOST_newkey', 'CLOUDSDK_AUTH_CREDENTIAL_FILE_OVERRIDE', 'CIRCLECI_CLI_TOKEN']
 
 // bash and its /dev/tcp: a Node for each call would take longer than all else. HTTP/1.0, so that the answer ends with the connection.
 const script = (tool: string): string => `\

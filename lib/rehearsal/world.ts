@@ -5,6 +5,7 @@ import { createHash } from 'node:crypto'
 import type { AwsWorld } from './aws.ts'
 import type { TlsWorld } from './certbot.ts'
 import type { CircleWorld } from './circleci.ts'
+import type { RunnerWorld } from './circleci-cli.ts'
 import type { ComputeWorld } from './compute.ts'
 import type { Ec2World } from './ec2.ts'
 import type { EksWorld } from './eks.ts'
@@ -96,6 +97,7 @@ export interface World {
   circleci?: CircleWorld
   /** Nomad clients are those of Terraform; without it they were made by hand. */
   terraform?: TerraformWorld
+  runners?: RunnerWorld
   /** The file system on the volume of each claim, in bytes. */
   files: Record<string, { size: number; used: number }>
   /** When each cloud volume was last modified. */
@@ -180,8 +182,8 @@ export const essence = (world: World): unknown => {
       ? Object.fromEntries(Object.keys(value).sort().filter((name) => !/^(resourceVersion|creationTimestamp|.*Time|createdOn|deployedAt|.*Timestamp|created|used|expiration|kots\.io\/snapshot-requested)$/.test(name))
         .map((name) => [name, timeless(value[name])]))
     : value
-  const { objects, kots, aws, compute, ec2, eks, gke, gcp, store, terraform, circleci, box, volumes, files, due } = world
-  return timeless({ objects, kots, aws, compute, ec2, eks, gke, gcp, store, terraform, circleci, box, volumes, files, due: due.filter((one) => one.do !== 'end-jobs').map((one) => ({ ...one, at: 0 })) })
+  const { objects, kots, aws, compute, ec2, eks, gke, gcp, store, terraform, runners, circleci, box, volumes, files, due } = world
+  return timeless({ objects, kots, aws, compute, ec2, eks, gke, gcp, store, terraform, runners, circleci, box, volumes, files, due: due.filter((one) => one.do !== 'end-jobs').map((one) => ({ ...one, at: 0 })) })
 }
 
 /** Puts something on the list of what happens by itself, unless it stands there already. */

@@ -10,6 +10,15 @@ const maybe = (env: string, takes: string, say: string, pattern?: RegExp, looks?
 const named = (env: string, takes: string, say: string, otherwise: string, pattern?: RegExp, looks?: string) => text(takes, say, { env, otherwise, ...(pattern ? { pattern } : {}), ...(looks ? { looks } : {}) })
 const yes = (env: string, say: string) => ({ ...flag(say), env })
 
+/** What the group of the clients is named after. */
+export const groupInputs = () => ({
+  basename: named('NOMAD_BASENAME', 'name', 'aws: what their names begin with', 'server', /^[A-Za-z0-9-]{1,40}$/, 'letters, digits and dashes'),
+  name: named('NOMAD_NAME', 'name', 'gcp: name of the clients and of their group', 'nomad', /^[a-z]([a-z0-9-]{0,40}[a-z0-9])?$/, 'lower-case letters, digits and dashes'),
+})
+
+/** As CircleCI's Terraform modules name it. */
+export const groupName = ({ provider, basename, name }: { provider: string; basename: string; name: string }): string => (provider === 'aws' ? `${basename}_circleci_nomad_clients_asg` : name)
+
 export const clientInputs = () => ({
   provider: { ...text('aws|gcp', 'cloud of the clients', { env: 'CIRCLECI_CLOUD', pattern: /^(aws|gcp)$/, looks: 'aws or gcp' }), choices: ['aws', 'gcp'] },
   folder: named('NOMAD_FOLDER', 'folder', 'folder of Terraform: main.tf, the certificates, its state where that is local', 'nomad-clients'),
@@ -31,7 +40,6 @@ export const clientInputs = () => ({
   instanceType: named('NOMAD_INSTANCE_TYPE', 'type', 'aws: type of the clients in EC2', 't3.2xlarge', /^[a-z][a-z0-9-]*\.[a-z0-9-]+$/, 'a type of EC2: t3.2xlarge'),
   volumeType: named('NOMAD_VOLUME_TYPE', 'type', 'aws: type of their volume', 'gp3', /^(gp2|gp3|io1|io2)$/, 'gp3, or gp2 where there is none'),
   sshKey: maybe('NOMAD_SSH_KEY', 'key', 'aws: public key for SSH to the clients; it opens port 22 to everybody', /^(ssh|ecdsa)-\S+ \S+/, 'a public key: ssh-ed25519 AAAA…'),
-  basename: named('NOMAD_BASENAME', 'name', 'aws: what their names begin with', 'server', /^[A-Za-z0-9-]{1,40}$/, 'letters, digits and dashes'),
   clientRole: maybe('NOMAD_CLIENT_ROLE', 'name', 'aws: role of the clients themselves, from 3.4 on'),
   project: maybe('CLOUDSDK_CORE_PROJECT', 'id', 'gcp: project of the clients'),
   zone: maybe('NOMAD_ZONE', 'name', 'gcp: zone of the clients', /^[a-z]+-[a-z]+\d+-[a-z]$/, 'a zone: europe-west1-b'),
@@ -46,7 +54,7 @@ export const clientInputs = () => ({
   autoscalingMode: named('NOMAD_AUTOSCALING_MODE', 'mode', 'gcp: ONLY_UP, OFF, or ON, which ends clients with jobs on them too', 'ONLY_UP', /^(ON|OFF|ONLY_UP)$/, 'ONLY_UP, ON or OFF'),
   targetCpu: named('NOMAD_TARGET_CPU', 'share', 'gcp: load at which more clients are made', '0.5', /^(0?\.\d+|1(\.0+)?)$/, 'a share: 0.5'),
   workloadIdentity: yes('NOMAD_WORKLOAD_IDENTITY', 'gcp: the autoscaler is an account of Google by Workload Identity, from 3.4 on'),
-  name: named('NOMAD_NAME', 'name', 'gcp: name of the clients and of their group', 'nomad', /^[a-z]([a-z0-9-]{0,40}[a-z0-9])?$/, 'lower-case letters, digits and dashes'),
+  ...groupInputs(),
 })
 
 type Inputs = ReturnType<typeof clientInputs>

@@ -5,16 +5,18 @@
 import { gcpIn } from '../cloud/gcp.ts'
 import { thirdAddress } from '../cloud/cidr.ts'
 import { awsIn } from '../cloud/aws.ts'
+import { awsGroup } from '../cloud/scaling.ts'
 import { hcl, type Look, type Main, type Value, type Variable } from '../cloud/terraform.ts'
 import { clientsSubnets, networkOf as networkInAws, rangeOfVpc, vpcOf } from '../cloud/vpc.ts'
 import { cluster } from '../cluster/kubernetes.ts'
 import { fail } from '../fail.ts'
 import { flagOf } from '../inputs.ts'
 import { line } from '../shell.ts'
+import { clientsSet } from './autoscaler.ts'
 import { addressOf, hasAddress } from './balancers.ts'
 import { isOlder, serverVersion } from './kots.ts'
 import { RPC } from './nomad.ts'
-import type { Given } from './nomad-inputs.ts'
+import { groupName, type Given } from './nomad-inputs.ts'
 
 export const SERVICE = 'nomad-server-external'
 /** What a main.tf of ours begins with. */
@@ -131,7 +133,8 @@ export const mainFor = async (values: Given): Promise<Main> => {
     server_endpoint: { value: `${address}:${RPC}`, from: values.endpoint ? '--endpoint' : `address of the service ${SERVICE}` },
     ...(provider === 'aws' ? { region: { value: values.region ?? '', from: '--region' } } : {}), ...network.variables, ...(provider === 'aws' ? ofAws(values, tag) : ofGcp(values, tag)),
   }
-  return { text: textFor(provider, { tag, server }, variables, backend(values)), variables }
+  const set = provider === 'aws' ? await clientsSet(awsGroup(awsIn(values.region ?? '', values.profile), groupName(values))) : undefined
+  return { text: textFor(provider, { tag, server }, variables, backend(values)), variables, ...(set === undefined ? {} : { moved: { nodes: set } }) }
 }
 
 /** The text of main.tf: the back end, a variable for each value, the module, what it puts out. */
@@ -155,8 +158,8 @@ export const textFor = (provider: 'aws' | 'gcp', { tag, server }: { tag: string;
 
 /** The line that makes clients anew: those that run keep the certificate, and the address, that they were started with. */
 const replaceClients = (values: Given): string => line(values.provider === 'aws'
-  ? ['aws', 'autoscaling', 'start-instance-refresh', '--auto-scaling-group-name', `${values.basename}_circleci_nomad_clients_asg`, '--region', values.region ?? '']
-  : ['gcloud', 'compute', 'instance-groups', 'managed', 'rolling-action', 'replace', values.name, `--zone=${values.zone}`, `--project=${values.project}`])
+  ? ['aws', 'autoscaling', 'start-instance-refresh', '--auto-scaling-group-name', groupName(values), '--region', values.region ?? '']
+  : ['gcloud', 'compute', 'instance-groups', 'managed', 'rolling-action', 'replace', groupName(values), `--zone=${values.zone}`, `--project=${values.project}`])
 
 /** What comes of a plan that does not only add. */
 export const riskOf = async (values: Given, seen: Look): Promise<string | undefined> =>

@@ -157,4 +157,5 @@ report mongosh "npm install mongosh@$MONGOSH"
 report vault "a build of github.com/hashicorp/vault@v$VAULT, or a release on PATH"
 # In no registry.
 find_component mongodump >/dev/null || echo "  mongodump, mongorestore  played by test/real/containers/bin: the real ones are MongoDB's database tools, put on PATH"
+report circleci 'https://github.com/CircleCI-Public/circleci-cli/releases/tag/v0.1.30549'
 exit $missing

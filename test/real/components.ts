@@ -29,6 +29,7 @@ const HOW = {
   pebble: '`go install github.com/letsencrypt/pebble/v2/cmd/pebble@latest`, and put it on PATH',
   terraform: 'see https://developer.hashicorp.com/terraform/install',
   openssl: '`apt-get install openssl`',
+  circleci: 'see https://github.com/CircleCI-Public/circleci-cli/releases/tag/v0.1.30549, and put it on PATH',
   eksctl: 'see https://eksctl.io/installation, and put it on PATH',
   ssh: '`apt-get install openssh-client`',
   sshd: `${OURS} as root, or \`apt-get install openssh-server\``,

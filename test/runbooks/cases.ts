@@ -109,6 +109,10 @@ const ALL: Case[] = [
     runbook: 'migrate-2.19', verb: true, args: ['back', '--host', 'ubuntu@old.example.com'], scenario: 'migrated',
     also: (world) => named('migrated').apply(world), meanwhile: ({ box }) => { if (box) box.ours = ['runbooks-mongodb'] },
   },
+  {
+    runbook: 'runner', local: true, args: ['--domain', 'circleci.example.com', '--org', 'my-org', '--runner-namespace', 'my-org', '--class', 'linux'],
+    meanwhile: (world) => named('runner-token-lost').apply(world),
+  },
   { runbook: 'expand-pvc', args: ['--db', 'mongodb', '--size', '10Gi'], meanwhile: (world) => rename(world, 'statefulsets/circleci-server/mongodb') },
   { runbook: 'velero-aws', args: ['--bucket', 'my-backups', '--region', 'us-east-1'], scenario: 'no-velero', unasked: true, meanwhile: ({ aws }) => { aws.users['velero'] = { tags: [MARK], policies: {}, keys: [{ id: 'AKIALOST', created: '' }], created: '' } } },
   {

@@ -101,7 +101,7 @@ export const filesBelow = (folder: string, prefix = ''): string[] =>
 
 /** What may lie in a state folder after a run: journals, and the rehearsal's own. */
 export const leftovers = (state: string): string[] =>
-  filesBelow(join(state, 'circleci-runbooks')).filter((path) => !/\.ndjson$|^rehearsal\.json(\.kubeconfig)?$|^bin\/|^rehearsal\.files\/([^.]*(\.pem)?|license\.yaml|main\.tf)$|^terraform\.log$/.test(path))
+  filesBelow(join(state, 'circleci-runbooks')).filter((path) => !/\.ndjson$|^rehearsal\.json(\.kubeconfig)?$|^bin\/|^rehearsal\.files\/([^.]*(\.pem)?|license\.yaml|main\.tf|launch-agent-config\.yaml)$|^terraform\.log$/.test(path))
 
 /** Text of every journal. */
 export const journals = (state: string): string =>

@@ -7,6 +7,7 @@ import type { World } from '../../lib/rehearsal/index.ts'
 import { classFor } from '../../lib/server/nomad-looks.ts'
 import { stage } from './harness.ts'
 
+const GROUP = 'server_circleci_nomad_clients_asg'
 const flat = (text: string): string => text.replaceAll(/ \\\n/g, ' ').replaceAll(/\s+/g, ' ')
 const AWS = ['--provider', 'aws', '--region', 'us-east-1'], GCP = ['--provider', 'gcp', '--project', 'my-project', '--zone', 'europe-west1-b']
 
@@ -124,6 +125,22 @@ describe('what does more than add', () => {
     expect(code, stderr).toBe(0)
     expect(world.world().terraform?.state?.variables['nodes']).toBe('2')
   })
+})
+
+test('the number that the autoscaler has set stays, also where something else is applied', async () => {
+  const { world, run } = begin(AWS)
+  await run('--autoscaler')
+  const scaler = await world.run('nomad-autoscaler', AWS)
+  expect(scaler.code, scaler.all).toBe(0)
+  const set = (desired: number) => world.change(({ ec2 }) => { if (ec2?.scaling[GROUP]) ec2.scaling[GROUP].desired = desired })
+  set(2)
+  const before = world.bytes()
+  const idle = await run('--autoscaler')
+  expect([idle.code, idle.stderr]).toEqual([0, expect.stringContaining('Nothing to do')])
+  expect(world.bytes()).toBe(before)
+  const changed = await run('--autoscaler', '--volume-type', 'gp2', '--yes')
+  expect(changed.code, changed.all).toBe(0)
+  expect(world.world().ec2?.scaling[GROUP]?.desired).toBe(2)
 })
 
 test('terraform-locked: who holds the lock, since when, and the line that takes it away', async () => {

@@ -25,7 +25,7 @@ const TAIL = 4096
 
 /**
  * Runs both to their end. Throws `Lost` where a connection broke, which may be tried again, and otherwise what the one
- * that failed said. `mutating` is false for a measurement, which leaves nothing.
+ * that failed said. `within` is how long nothing may move; `mutating` is false for a measurement, which leaves nothing.
  */
 export const flow = async (from: string[], to: string[], progress: Progress, { next, within, mutating = true }: { next: string; within: number; mutating?: boolean }): Promise<void> => {
   if (mutating) mustBeInDoor(`${line(from)} | ${line(to)}`)
@@ -33,11 +33,16 @@ export const flow = async (from: string[], to: string[], progress: Progress, { n
   const all = [source, sink]
   const over = new AbortController()
   let late = false
-  void clock.limit(within, over.signal).then(() => {
-    if (over.signal.aborted) return
+  const look = async (): Promise<void> => {
+    for (let before = -1; before !== progress.bytes;) {
+      before = progress.bytes
+      await clock.limit(within, over.signal)
+      if (over.signal.aborted) return
+    }
     late = true
     for (const child of all) endGroup(child.process.pid)
-  })
+  }
+  void look()
   try {
     await Promise.all(all.map(({ release }) => release()))
     Object.assign(progress, { bytes: 0, began: Date.now() })
@@ -58,7 +63,7 @@ export const flow = async (from: string[], to: string[], progress: Progress, { n
     if (sent.code === 0) input.end()
     else endGroup(sink.process.pid)
     const taken = await sink.ended
-    if (late) throw new Lost(`it did not end within ${duration(within)} and was stopped`)
+    if (late) throw new Lost(`nothing moved for ${duration(within)}, and it was stopped`)
     if (taken.code !== 0 && (first === 'sink' || sent.code === 0)) throw wrong(to, taken, next)
     if (sent.code !== 0) throw wrong(from, sent, next)
   } finally {

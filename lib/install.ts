@@ -28,16 +28,20 @@ const [dryRun, rehearsal] = [isOn('DRY_RUN'), isOn('REHEARSE')]
 const env = process.env['ENV_FILE'] || undefined
 const line = makeLine(cloud, { env, rehearsal })
 
+/** That builds run was proven once: it is not proven again by every look. */
+const EVER = { REALITYCHECK_MAX_AGE: '3650d' }
+
 /**
  * What a part is told: of the cloud, that it is this one. A rehearsal begins with nothing, has a state folder of its own,
  * and values for what nobody named.
  */
 const environment = async (): Promise<NodeJS.ProcessEnv> => {
-  if (!rehearsal) return { ...process.env, [OF_CLOUD]: cloud }
+  const file = await readEnvFile(env)
+  if (!rehearsal) return { ...(file['REALITYCHECK_MAX_AGE'] ? {} : EVER), ...process.env, [OF_CLOUD]: cloud }
   const { OTHERWISE, OWN } = await import('./rehearsal/values.ts')
   const said = (all: NodeJS.ProcessEnv) => Object.fromEntries(Object.entries(all).filter(([, value]) => value))
   // All is in the environment then: what is empty there would be looked for in the file.
-  return { ...OTHERWISE, ...said(await readEnvFile(env)), ...said(process.env), ...OWN, [OF_CLOUD]: cloud, ENV_FILE: '/dev/null', XDG_STATE_HOME: join(stateFolder(), `rehearsal.install-${cloud}`) }
+  return { ...OTHERWISE, ...EVER, ...said(file), ...said(process.env), ...OWN, [OF_CLOUD]: cloud, ENV_FILE: '/dev/null', XDG_STATE_HOME: join(stateFolder(), `rehearsal.install-${cloud}`) }
 }
 const REHEARSED = rehearsal ? ['--rehearse', '--scenario', 'nothing'] : []
 

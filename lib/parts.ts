@@ -75,7 +75,7 @@ export const partsOf = (cloud: Cloud, valueOf: (variable: string) => string | un
   part(2, 'install-server', () => import('../runbooks/install-server.ts')),
   part(3, 'output-processor', () => import('../runbooks/output-processor.ts')),
   ...EXECUTION[cloud],
-  // The place of realitycheck, one line: after all that its jobs run on.
+  part(3, 'realitycheck', () => import('../runbooks/realitycheck.ts')),
   backupsOf(cloud),
 ].filter(({ unless, only }) => !unless?.every(valueOf) && (!only || isYes(valueOf(only))))
 

@@ -87,15 +87,18 @@ const wantedOf = (one: V1Deployment, kept: Record<string, string>): number =>
 export const haveStarted = (over: () => Promise<string | undefined>, unfit: NonNullable<Effect['unfit']>) => async (): Promise<Done | Effect[]> => {
   const [kept, come] = [await notes(), await over()]
   const short = (await applications()).filter((one) => !come || (one.spec?.replicas ?? 1) < wantedOf(one, kept))
-  return short.length ? short.map((one) => ({ ...scale(nameOf(one), wantedOf(one, kept)), unfit })) : done('as many of each run as before')
+  if (short.length) return short.map((one) => ({ ...scale(nameOf(one), wantedOf(one, kept)), unfit }))
+  return (await waiting()).length ? [] : done('as many of each run as before')
 }
+
+const waiting = async (): Promise<V1Deployment[]> => (await applications()).filter(({ spec, status }) => (status?.availableReplicas ?? 0) < (spec?.replicas ?? 1))
 
 export const startedCheck = (): Check => ({
   say: 'every application of 3.x is available', within: minutes(20), prints: 'all available',
   command: { words: ['sh', '-c', `${line(kubectl(['wait', 'deployments', '-l', APPLICATIONS.labelSelector, '--for=condition=Available', '--timeout=10s'], 'Deployment'))} >/dev/null 2>&1 && echo all available`] },
   holds: async () => {
-    const waiting = (await applications()).filter(({ spec, status }) => (status?.availableReplicas ?? 0) < (spec?.replicas ?? 1))
-    return waiting.length === 0 || `${waiting.length} are not: ${waiting.slice(0, 3).map(nameOf).join(', ')}`
+    const left = await waiting()
+    return left.length === 0 || `${left.length} are not: ${left.slice(0, 3).map(nameOf).join(', ')}`
   },
   hint: async () => `See which and why: ${line(kubectl(['get', 'pods', '-l', APPLICATIONS.labelSelector], 'Pod'))}`,
 })

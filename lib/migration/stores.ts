@@ -8,10 +8,9 @@ import type { Done, Effect } from '../effect.ts'
 import { done, hours } from '../effect.ts'
 import { EXIT, fail } from '../fail.ts'
 import { flow, type Progress } from '../flow.ts'
-import { kubectl, read, ref } from '../cluster/objects.ts'
+import { kubectl, patch, read, ref } from '../cluster/objects.ts'
 import { human } from '../cluster/quantity.ts'
 import { duration } from '../plan.ts'
-import { isReady } from '../server/databases.ts'
 import { line, quote } from '../shell.ts'
 import { readTool, runTool } from '../tools.ts'
 import type { Box, Seen } from './box.ts'
@@ -25,6 +24,9 @@ export const isDatabase = (name: StoreName): name is Database => name in IMAGES
 
 /** Fast, and there on both ends: the network and the database are slower. */
 const PACK = 'gzip -1', UNPACK = 'gzip -dc'
+
+/** A database may take that long over an index, and read nothing meanwhile. */
+const STALLED = hours(2)
 
 interface Store {
   label: string
@@ -144,9 +146,20 @@ const importing = (name: StoreName, load: string): string => {
 const podWith = async (name: StoreName): Promise<string | undefined> => {
   for (const pod of name === 'vault' ? ['vault-0', FACTS.vault.pod] : [FACTS[name].pod]) {
     const found = await read(ref('Pod', pod))
-    if (found && isReady(found) && !found.metadata?.deletionTimestamp) return pod
+    if (found?.status?.phase === 'Running' && !found.metadata?.deletionTimestamp) return pod
   }
   return undefined
+}
+
+/** Vault's pods come and go while its volume is filled: what came is noted on the claim, too. */
+const CLAIM = ref('PersistentVolumeClaim', 'data-vault-0'), CAME = 'circleci-runbooks/received'
+const markClaim = (): Effect => {
+  const there = inPod('vault', FACTS.vault.pod, `cat ${notesOf('vault')}/received`, false)
+  return {
+    id: 'note what came on the claim', again: 'safe',
+    command: { words: ['sh', '-c', `${line(kubectl(['annotate', 'pvc', CLAIM.name, '--overwrite'], 'PersistentVolumeClaim'))} ${CAME}="$(${line(there)})"`] },
+    call: async () => patch(CLAIM, { metadata: { annotations: { [CAME]: (await noted('vault', 'received'))?.trim() } } }).call(),
+  }
 }
 
 /** What the volume of a store says of what came: 'unknown' while no pod has it. */
@@ -159,7 +172,11 @@ const noted = async (name: StoreName, file: string): Promise<string | undefined>
   return stdout
 }
 
-const receivedOnce = Object.fromEntries(STORES.map((name) => [name, oncePerLook(() => noted(name, 'received'))])) as Record<StoreName, () => Promise<string | undefined>>
+/** What a claim, or a volume, says. */
+const textOf = async (name: StoreName): Promise<string | undefined> =>
+  (name === 'vault' ? (await read(CLAIM))?.metadata?.annotations?.[CAME] ?? '' : noted(name, 'received'))
+
+const receivedOnce = Object.fromEntries(STORES.map((name) => [name, oncePerLook(() => textOf(name))])) as Record<StoreName, () => Promise<string | undefined>>
 
 export const received = async (name: StoreName): Promise<Received | undefined | 'unknown'> => {
   const text = await receivedOnce[name]()
@@ -222,7 +239,7 @@ const copy = (box: Box, name: StoreName, seen: Seen, old: Box): Effect => {
     ...(isDatabase(name) ? { final: 'Data is replaced', danger: `all that ${label} of 3.x holds is replaced by what 2.19 has` } : {}),
     command: { words: to, stdin: { say: `all of ${label} on ${box.name}`, commands: [from], read: async () => '' } },
     unfit: mayMove(old),
-    call: () => flow(from, to, progress, { within: hours(24), next: `What has come of ${label} does not count: the same line sends all of it again. “NotFound” speaks of an installation with other names: send a support bundle and this transcript to support.` }),
+    call: () => flow(from, to, progress, { within: STALLED, next: `What has come of ${label} does not count: the same line sends all of it again. “NotFound” speaks of an installation with other names: send a support bundle and this transcript to support.` }),
     watch: async () => told(progress, seen.sizes[name]),
   }
 }
@@ -232,7 +249,9 @@ export const haveStore = (box: Box, name: StoreName, old: Box = box) => async ()
   const seen = await box.look(), why = await arrived(box, name)
   const served = isDatabase(name) && isServed(seen, name) ? [unserve(box, [`runbooks-${name}`])] : []
   if (why) return served.length ? served : done(why)
-  return whileServed(box, name, copy(box, name, seen, old))
+  if (name !== 'vault') return whileServed(box, name, copy(box, name, seen, old))
+  const sent = sentNow(seen, name), came = (await noted(name, 'received'))?.split(' ')[0]
+  return [...(sent && came === sent.sum ? [] : [copy(box, name, seen, old)]), markClaim()]
 }
 
 /** A database's own server runs while it is read out on the box. */

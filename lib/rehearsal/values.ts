@@ -11,5 +11,5 @@ export const OWN: Record<string, string> = { CIRCLECI_DOMAIN: DOMAIN, TLS_DNS: '
 /** These where it says nothing. */
 export const OTHERWISE: Record<string, string> = {
   CIRCLECI_NAMESPACE: NAMESPACE, OBJECT_STORAGE_BUCKET: 'my-objects', OBJECT_STORAGE_EXPIRY: '30', AWS_REGION: 'us-east-1', GKE_REGION: 'europe-west1', TLS_MAIL: 'ops@example.com',
-  NOMAD_AUTOSCALER: '1', NOMAD_ZONE: 'europe-west1-b', VM_ZONE: 'europe-west1-b', VM_USERS_CIDR: '203.0.113.0/24', VELERO_BUCKET: 'my-backups',
+  NOMAD_AUTOSCALER: '1', NOMAD_ZONE: 'europe-west1-b', VM_ZONE: 'europe-west1-b', VM_USERS_CIDR: '203.0.113.0/24', VELERO_BUCKET: 'my-backups', GITHUB_ORG: 'my-org',
 }

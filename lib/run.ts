@@ -193,6 +193,6 @@ const waitForCheck = async (run: Run, step: Step, check: Check, patient = false)
   const within = patient ? Math.max(limit(run, check.within), check.within) : limit(run, check.within)
   const seen = await wait(run, step, `waiting until ${check.say}`, within, () => check.holds())
   if (seen === true) return
-  throw fail(`It did not come true within ${duration(within)} that ${check.say}; last seen: ${seen}.`,
+  throw fail(check.within ? `It did not come true within ${duration(within)} that ${check.say}; last seen: ${seen}.` : `It does not hold that ${check.say}: ${seen}.`,
     await check.hint?.() ?? 'Repeat the same line to go on waiting; with --timeout 30m it waits longer.')
 }

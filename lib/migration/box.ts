@@ -204,6 +204,9 @@ const counts = ({ notes }: Box, store: string): string => `cat ${quote(notes)}/$
 export const countsOn = async (box: Box, store: string): Promise<string> => (await box.read(counts(box, store))).stdout
 export const countsWords = (box: Box, store: string): string[] => box.words(counts(box, store))
 
+/** The line that forgets what was sent, so that it is sent again. */
+export const forgetWords = ({ words, notes }: Box, store: string): string[] => words(`rm -f ${quote(notes)}/${store}.sent`)
+
 /** The text of a key's file. */
 const key = ({ keys }: Box, name: string): string => `cat ${quote(keys)}/${quote(name)}`
 export const keyOn = async (box: Box, name: string): Promise<Once> => {

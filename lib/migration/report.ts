@@ -13,7 +13,7 @@ import { heldBy } from '../server/config.ts'
 import { kinds } from '../server/keysets.ts'
 import { line } from '../shell.ts'
 import type { Box } from './box.ts'
-import { isStopped, keyOn, sentNow } from './box.ts'
+import { forgetWords, isStopped, keyOn, sentNow } from './box.ts'
 import { isHeld, notes } from './held.ts'
 import { fingerprint, keysOn, type KeyFiles } from './keys.ts'
 import type { Given } from './looks.ts'
@@ -36,7 +36,7 @@ export const figuresAgree = (box: Box, name: StoreName): Check => {
       const found = await differing(box, name, 'count')
       return found.length === 0 || `${found.length} differ: ${found.slice(0, 3).join('; ')}`
     },
-    hint: async () => `3.x is not started with less than 2.19 had. Send this, with a support bundle, to support; or move ${labelOf(name)} again: remove its note (${line(there).replace(/\.counts.*/, '.sent')}) and repeat the same line.`,
+    hint: async () => `3.x is not started with less than 2.19 had. Send this, with a support bundle, to support; or move ${labelOf(name)} again: ${line(forgetWords(box, name))}, and then the same line.`,
   }
 }
 

@@ -67,7 +67,8 @@ const DOCUMENTS = 'var sum = function (text) { var all = 7; for (var at = 0; at 
   + 'one.getCollectionNames().filter(function (each) { return !/^system[.]/.test(each) }).sort().forEach(function (each) { var all = one.getCollection(each); '
   + 'print("count " + name + "." + each + " " + all.find().count()); '
   + 'if (/^(projects|users)$/.test(each)) print("sample " + name + "." + each + " " + sum(JSON.stringify(all.find().sort({ _id: -1 }).limit(50).toArray()))) }) })'
-const FIGURES = "grep -E '^(count|sample) ' || true"
+/** A newer shell that reads a script draws its prompt in front of what that prints. */
+const FIGURES = "grep -oE '(count|sample) [^ ]+ [^ ]+$' || true"
 
 const FACTS: Record<StoreName, Store> = {
   mongodb: {
@@ -136,7 +137,8 @@ const inPod = (name: StoreName, pod: string, script: string, stdin: boolean): st
 const importing = (name: StoreName, load: string): string => {
   const { makeReady, countsThere } = FACTS[name], notes = notesOf(name)
   return [
-    'set -eo pipefail', 'umask 077', `mkdir -p ${notes}`, `rm -f ${notes}/received`, ...(makeReady ? [makeReady] : []),
+    // Not every sh knows it; there tar, at the end, tells of a part as well.
+    'set -e', '(set -o pipefail) 2>/dev/null && set -o pipefail', 'umask 077', `mkdir -p ${notes}`, `rm -f ${notes}/received`, ...(makeReady ? [makeReady] : []),
     `sum=$({ tee /dev/fd/3 | ${UNPACK} | { ${load}; } >/dev/null; } 3>&1 | sha256sum)`, `{ ${countsThere}; } > ${notes}/counts`,
     `echo "\${sum%% *} $(date +%s)" > ${notes}/part`, `mv ${notes}/part ${notes}/received`,
   ].join('; ')

@@ -132,7 +132,7 @@ const OPEN = `vault status >/dev/null 2>&1 && VAULT_TOKEN=$(cat ${TOKEN}) vault 
 const UNSEAL = [
   'set -e', `head -n 3 ${INIT} | while read -r row; do printf %s "\${row##* }" | vault write sys/unseal key=- >/dev/null; done`,
   `export VAULT_TOKEN=$(sed -n 's/.*Root.*: *//p' ${INIT})`, 'vault token create -period=768h > /vault/file/client-token.part', 'mv /vault/file/client-token.part /vault/file/client-token',
-  `awk '$1 == "token" { printf "%s", $2 }' /vault/file/client-token > ${TOKEN}`,
+  `mkdir -p ${TOKEN.replace(/\/[^/]*$/, '')}`, `awk '$1 == "token" { printf "%s", $2 }' /vault/file/client-token > ${TOKEN}`,
 ].join('; ')
 
 const isOpen = async (): Promise<boolean> => (await readTool(inVault(OPEN))).stdout.trim() === 'open'

@@ -4,7 +4,7 @@
  */
 import { delimiter, join } from 'node:path'
 import { readFileSync, statSync } from 'node:fs'
-import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
+import { afterAll, beforeAll, beforeEach, expect, onTestFinished, test } from 'vitest'
 import { keysetOf } from '../../lib/rehearsal/keysets.ts'
 import { processesDuring } from '../processes-seen.ts'
 import { lacking, needs, type ComponentName } from './components.ts'
@@ -33,10 +33,27 @@ const deployment = (name: string, replicas: number) => {
   return { apiVersion: 'apps/v1', kind: 'Deployment', metadata: { name, labels }, spec: { replicas, selector: { matchLabels: { app: name } }, template: { metadata: { labels }, spec: { containers: [{ name, image: `circleci/${name}:3.4.0` }] } } } }
 }
 
+/** What the cloud's driver does: a claim that was made anew gets a volume of its own. */
+const provision = (here: Installation): (() => void) => {
+  let made = 0
+  const timer = setInterval(() => {
+    void here.get('v1/persistentvolumeclaims/data-vault-0').then(async ({ metadata, spec, status }: any) => {
+      if (spec.volumeName || status.phase === 'Bound' || metadata.deletionTimestamp) return
+      const name = `${here.namespace}-made-${++made}`
+      await here.send('POST', '/api/v1/persistentvolumes', { body: {
+        apiVersion: 'v1', kind: 'PersistentVolume', metadata: { name },
+        spec: { accessModes: spec.accessModes, capacity: spec.resources.requests, storageClassName: spec.storageClassName, persistentVolumeReclaimPolicy: 'Delete', hostPath: { path: `/${name}` }, claimRef: { apiVersion: 'v1', kind: 'PersistentVolumeClaim', name: metadata.name, namespace: here.namespace, uid: metadata.uid } },
+      } })
+    }).catch(() => undefined)
+  }, 500)
+  return () => clearInterval(timer)
+}
+
 /** 3.x with some applications, and 2.19 running beside it. */
 const both = async (): Promise<Installation> => {
   const here = await fresh({ containers: true })
   for (const [name, replicas] of Object.entries(BEFORE)) if (name !== 'frontend') await here.send('POST', 'apps/v1/deployments', { body: deployment(name, name === 'output-processor' ? 1 : replicas) })
+  onTestFinished(provision(here))
   await box.enter('for name in $(ls /box/run); do docker rm -f $name; done; replicatedctl app start; rm -rf /data/circle/.circleci-runbooks')
   await until('2.19', async () => (await box.enter("replicatedctl app status --template '{{range .}}{{.State}}{{end}}'")).trim() === 'started')
   return here

@@ -34,8 +34,9 @@ export interface Run {
 /** How often the world is asked while we wait, in milliseconds: what takes minutes is asked less and less often. */
 const POLL = 2000, SELDOM = 10_000
 const pollAfter = (waited: number): number => Math.min(SELDOM, Math.max(POLL, waited / 10))
-/** How often one looks at what a call does that takes minutes. */
+/** How often one looks at what a call does that takes minutes; of one that takes hours, less often. */
 const WATCH = 10_000
+const watchAfter = (waited: number): number => Math.max(WATCH, waited / 60)
 export const mayGoOn = ({ stop }: Run): void => {
   if (stop.aborted) throw new Stopped()
 }
@@ -73,7 +74,7 @@ export const watched = async (run: Run, { id }: Step, effect: Effect): Promise<v
   const look = async (): Promise<void> => {
     for (;;) {
       // As long as a child process takes: in real time.
-      await clock.limit(WATCH, over.signal)
+      await clock.limit(watchAfter(clock.now() - began), over.signal)
       if (over.signal.aborted) return
       const seen = await effect.watch?.().catch((error: unknown) => (isPassing(error) ? 'no answer' : sentence(error)))
       if (!over.signal.aborted) run.emit({ event: 'wait', id, say: effect.id, seen: seen ?? '', ms: clock.now() - began })

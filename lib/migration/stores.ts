@@ -154,13 +154,16 @@ const podWith = async (name: StoreName): Promise<string | undefined> => {
 }
 
 /** Vault's pods come and go while its volume is filled: what came is noted on the claim, too. */
-const CLAIM = ref('PersistentVolumeClaim', 'data-vault-0'), CAME = 'circleci-runbooks/received'
+const CLAIM = ref('PersistentVolumeClaim', 'data-vault-0'), CAME = 'circleci-runbooks/received', CAME_AT = `${CAME}Time`
 const markClaim = (): Effect => {
   const there = inPod('vault', FACTS.vault.pod, `cat ${notesOf('vault')}/received`, false)
   return {
     id: 'note what came on the claim', again: 'safe',
-    command: { words: ['sh', '-c', `${line(kubectl(['annotate', 'pvc', CLAIM.name, '--overwrite'], 'PersistentVolumeClaim'))} ${CAME}="$(${line(there)})"`] },
-    call: async () => patch(CLAIM, { metadata: { annotations: { [CAME]: (await noted('vault', 'received'))?.trim() } } }).call(),
+    command: { words: ['sh', '-c', `set -- $(${line(there)}); ${line(kubectl(['annotate', 'pvc', CLAIM.name, '--overwrite'], 'PersistentVolumeClaim'))} ${CAME}="$1" ${CAME_AT}="$2"`] },
+    call: async () => {
+      const [sum, ended] = (await noted('vault', 'received') ?? '').trim().split(' ')
+      return patch(CLAIM, { metadata: { annotations: { [CAME]: sum, [CAME_AT]: ended } } }).call()
+    },
   }
 }
 
@@ -175,8 +178,11 @@ const noted = async (name: StoreName, file: string): Promise<string | undefined>
 }
 
 /** What a claim, or a volume, says. */
-const textOf = async (name: StoreName): Promise<string | undefined> =>
-  (name === 'vault' ? (await read(CLAIM))?.metadata?.annotations?.[CAME] ?? '' : noted(name, 'received'))
+const textOf = async (name: StoreName): Promise<string | undefined> => {
+  if (name !== 'vault') return noted(name, 'received')
+  const { [CAME]: sum = '', [CAME_AT]: ended = '' } = (await read(CLAIM))?.metadata?.annotations ?? {}
+  return `${sum} ${ended}`
+}
 
 const receivedOnce = Object.fromEntries(STORES.map((name) => [name, oncePerLook(() => textOf(name))])) as Record<StoreName, () => Promise<string | undefined>>
 

@@ -11,7 +11,7 @@ import { create, type World } from './world.ts'
 const APPLICATIONS: Record<string, number> = { 'api-service': 1, 'contexts-service': 2, 'workflows-conductor-event-consumer': 1 }
 
 const migration = (rules: BoxWorld['rules'] = {}) => (world: World): void => {
-  world.box = { ...services(), rules }
+  world.box = { ...services(), rules: { ...rules } }
   for (const [name, replicas] of Object.entries(APPLICATIONS)) {
     const labels = { app: name, layer: 'application', 'kots.io/app-slug': 'circleci-server' }
     create(world, 'deployments', {

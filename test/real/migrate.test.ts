@@ -3,9 +3,10 @@
  * sides, pods that kubectl exec enters. What it leaves in the stores, whatever happens on the way.
  */
 import { delimiter, join } from 'node:path'
-import { readFileSync, statSync } from 'node:fs'
+import { mkdirSync, readFileSync, statSync } from 'node:fs'
 import { afterAll, beforeAll, beforeEach, expect, onTestFinished, test } from 'vitest'
 import { keysetOf } from '../../lib/rehearsal/keysets.ts'
+import { line as shellLine } from '../../lib/shell.ts'
 import { processesDuring } from '../processes-seen.ts'
 import { lacking, needs, type ComponentName } from './components.ts'
 import { needsRoot } from './containers.ts'
@@ -13,18 +14,21 @@ import { CONTEXT } from './cluster.ts'
 import type { Installation } from './installation.ts'
 import { until } from './processes.ts'
 import { onCluster } from './real.ts'
-import { start, type Ended, type Running } from './runs.ts'
+import { start, startBash, type Ended, type Running } from './runs.ts'
 import { SERVICES_BOX, servicesBox, type ServicesBox } from './services-box.ts'
 
 const BUNDLE = new URL('../../dist/migrate-2.19.mjs', import.meta.url).pathname
 const PARTS: ComponentName[] = [...SERVICES_BOX, 'vault']
+
+/** Enough for something to happen in the middle. */
+const MEGABYTES = 120
 
 const { fresh } = onCluster(...PARTS)
 beforeEach(needsRoot)
 beforeEach(needs(...PARTS))
 
 let box: ServicesBox
-beforeAll(async () => { if (process.getuid?.() === 0 && !lacking(...PARTS)) box = await servicesBox({ megabytes: 20 }) })
+beforeAll(async () => { if (process.getuid?.() === 0 && !lacking(...PARTS)) box = await servicesBox({ megabytes: MEGABYTES }) })
 afterAll(() => box?.stop())
 
 const BEFORE = { 'api-service': 1, 'contexts-service': 2, frontend: 1, 'output-processor': 2 }
@@ -59,10 +63,17 @@ const both = async (): Promise<Installation> => {
   return here
 }
 
+const ssh = (script: string): string => shellLine(['ssh', '-i', box.key, box.address, script])
+const bash = async (here: Installation, script: string) => {
+  const { code, all } = await startBash(here, `set -e; ${script}`, surroundings(here)).ended
+  expect(code, all).toBe(0)
+}
+
 const line = (here: Installation, verb: 'move' | 'back' | 'report', flags: string[]): [string, ...string[]] => [
   process.execPath, BUNDLE, verb, '--host', box.address, '--ssh-key', box.key, ...(verb === 'back' ? [] : ['--storage', 'keep', '--bucket', 'circleci-2']), '--context', CONTEXT, '--namespace', here.namespace, ...flags,
 ]
 const YES = ['--yes', '--confirm', CONTEXT, '--hand-over']
+const sent = async (store: string) => (await box.enter(`cat /data/circle/.circleci-runbooks/${store}.sent`)).trim()
 const surroundings = (here: Installation) => ({ env: { PATH: `${box.bin}${delimiter}${here.env['PATH']}` } })
 const begin = (here: Installation, flags: string[] = [], verb: 'move' | 'back' | 'report' = 'move'): Running => start(here, line(here, verb, [...flags, ...(verb === 'move' ? YES : verb === 'back' ? ['--yes'] : [])]), surroundings(here))
 const move = (here: Installation, flags: string[] = []): Promise<Ended> => begin(here, flags).ended
@@ -73,12 +84,12 @@ const documents = (here: Installation) => enter(here, 'mongodb-0', `printf 'db.g
 const replicas = async (here: Installation) => Object.fromEntries((await here.get('apps/v1/deployments', { labelSelector: 'layer=application' })).items.map(({ metadata, spec }: any) => [metadata.name, spec.replicas]))
 
 /** All of 2.19 is in 3.x. */
-const expectMoved = async (here: Installation): Promise<void> => {
-  expect(await rows(here, 'conductor_production', 'select count(*), count(distinct name) from build_jobs')).toBe('20100|20100\n')
+const expectMoved = async (here: Installation, { mongodb = true } = {}): Promise<void> => {
+  expect(await rows(here, 'conductor_production', 'select count(*), count(distinct name) from build_jobs')).toBe(`${MEGABYTES * 1000 + 100}|${MEGABYTES * 1000 + 100}\n`)
   for (const [base, table] of Object.entries({ circle: 'circle_migrations', contexts_service_production: 'contexts', cron_service_production: 'qrtz_blob_triggers', vms: 'tasks' })) {
     expect(await rows(here, base, `select count(*), max(name) from ${table}`)).toBe(`100|${table} 99 of ü\n`)
   }
-  expect(await documents(here)).toContain('all 100 100 100 100')
+  if (mongodb) expect(await documents(here)).toContain('all 100 100 100 100')
   expect(await enter(here, 'vault-0', 'vault status')).toMatch(/Sealed +false/)
   expect(await enter(here, 'vault-0', 'VAULT_TOKEN=$(cat /vault/__restricted/client-token) vault kv get -field value contexts/one')).toBe('made-by-2.19\n')
   expect(await replicas(here)).toEqual(BEFORE)
@@ -111,4 +122,43 @@ test('looking changes nothing; a move brings all of it over, with no secret on t
   expect(gone.code, gone.all).toBe(0)
   expect(await box.enter("replicatedctl app status --template '{{range .}}{{.State}}{{end}}'")).toBe('started\n')
   expect(Object.values(await replicas(here))).toEqual([0, 0, 0, 0])
+})
+
+test('a lost connection is made again; after a kill in the middle the same line sends that store again, and no other', async () => {
+  const here = await both()
+  const killed = begin(here)
+  await killed.says('5 postgresql Move PostgreSQL')
+  await until('PostgreSQL to be sent', async () => /pg_dump .*conductor/.test(await box.enter('ps ax -o args')))
+  killed.signal('SIGKILL')
+  expect((await killed.ended).signal).toBe('SIGKILL')
+  const mongodb = await sent('mongodb')
+  const again = begin(here)
+  await again.says('5 postgresql Move PostgreSQL')
+  await until('PostgreSQL to be sent', async () => /pg_dump .*conductor/.test(await box.enter('ps ax -o args')))
+  await box.enter("pkill -f 'sshd: root' || true")
+  const { code, all } = await again.ended
+  expect(code, all).toBe(0)
+  expect(all.replaceAll(/\s+/g, ' ')).toContain('lost the answer of “copy postgresql”')
+  expect(await sent('mongodb')).toBe(mongodb)
+  await expectMoved(here)
+})
+
+test('the script of --shell, run by bash, ends in the same', async () => {
+  const here = await both()
+  const { code, stdout, all } = await move(here, ['--shell'])
+  expect(code, all).toBe(0)
+  const script = await startBash(here, stdout, surroundings(here)).ended
+  expect(script.code, script.all).toBe(0)
+  await expectMoved(here)
+})
+
+test('an archive as the guide\'s script makes it can be imported from', async () => {
+  const here = await both()
+  const folder = join(here.env['HOME'] as string, 'archive', 'circleci_export')
+  for (const part of ['circleci-pg-export', 'circleci-vault', 'circle-data']) mkdirSync(join(folder, part), { recursive: true })
+  await box.enter('replicatedctl app stop; docker run --rm -d --name dump -v /data/circle/postgres/9.5/data:/var/lib/postgresql/data postgres:9.5.8; until docker exec dump psql -U postgres -Atc "select 1"; do sleep 0.3; done')
+  await bash(here, `${ssh('docker exec dump pg_dumpall -U postgres -c')} > archive/circleci_export/circleci-pg-export/circle.sql; ${ssh('docker rm -f dump')}; ${ssh('tar -C /data/circle/contexts-vault --transform "s,^[.],file," -cz .')} > archive/circleci_export/circleci-vault/vault-backup.tar.gz; for key in sign crypt; do ${ssh('cat /data/circle/circleci-encryption-keys/KEY').replace('KEY', `'"$key"'`)} > archive/circleci_export/circle-data/$key; done`)
+  const { code, all } = await start(here, [process.execPath, BUNDLE, 'move', '--from', 'archive', '--skip-mongo', '--ignore-preflight', 'datastores', '--storage', 'keep', '--bucket', 'circleci-2', '--context', CONTEXT, '--namespace', here.namespace, ...YES], surroundings(here)).ended
+  expect(code, all).toBe(0)
+  await expectMoved(here, { mongodb: false })
 })

@@ -202,7 +202,8 @@ describe('an archive', () => {
 
 test('the report tells what came, what the keys are by their fingerprints, and what to say; no secret is in it', async () => {
   const world = stage('migration')
-  expect((await move(world, '--old-domain', 'old.example.com', '--hand-over')).code).toBe(0)
+  const done = await move(world, '--old-domain', 'old.example.com', '--hand-over')
+  expect(done.code, done.all).toBe(0)
   const { code, stdout } = await world.run('migrate-2.19', ['report', ...FROM, ...STORAGE, '--old-domain', 'old.example.com'])
   expect(code).toBe(0)
   for (const words of ['All data has come, and is the same on both sides', '| MongoDB | moved |', 'https://github.com/acme/web', 'legacy jobs', 'it was https://old.example.com', 'NotFound']) expect(stdout).toContain(words)

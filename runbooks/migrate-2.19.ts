@@ -6,13 +6,13 @@
 import { done, hours, isDone, minutes, step, verifyStep, type Step } from '../lib/effect.ts'
 import { EXIT, fail } from '../lib/fail.ts'
 import { flag, optional, orNone, secret, text } from '../lib/inputs.ts'
-import { besides219, bucketField, CLOUDS, haveObjects, haveStarted219, haveStopped, mayStart, startedCheck219, stoppedCheck, type Storage } from '../lib/migration/after.ts'
+import { besides219, bucketField, CLOUDS, haveObjects, haveStarted219, haveStopped, haveTokenInjectedAnew, mayStart, startedCheck219, stoppedCheck, type Storage } from '../lib/migration/after.ts'
 import { archiveAt, archiveIsWhole, roomForArchive } from '../lib/migration/archive.ts'
 import { boxAt, isStopped, stillRuns, type Box } from '../lib/migration/box.ts'
 import { FOR_MIGRATION, bucketIsNamed, boxIsBackedUp, boxIsOf219, clocksAgree, dataIsThere, downtimeIsKnown, keysAreKnown, outsideIsBackedUp, storesAreInside, trialIsApart, volumesSuffice, type Given } from '../lib/migration/looks.ts'
 import { haveHeld, haveNotes, haveStarted, heldCheck, isHeld, startedCheck } from '../lib/migration/held.ts'
 import { haveKeys, haveKeysKept } from '../lib/migration/keys.ts'
-import { haveProof, proofByHand, proofCheck, proofNotes, proofs, provenBefore, PROVING } from '../lib/migration/proof.ts'
+import { cameAt, haveProof, proofByHand, proofCheck, proofNotes, proofs, provenBefore, PROVING } from '../lib/migration/proof.ts'
 import { agreed, figuresAgree, migrationReport } from '../lib/migration/report.ts'
 import { arrived, haveExported, haveStore, labelOf, STORES, type StoreName } from '../lib/migration/stores.ts'
 import { haveNoContainers, haveTrialOver, noDeployIsOnItsWay, trialByHand, unlessOver } from '../lib/migration/back.ts'
@@ -54,7 +54,7 @@ const rest = {
 /** All stores that are moved have come. */
 const allCame = (source: Box, stores: StoreName[]) => async (): Promise<string | undefined> => {
   const all = await Promise.all(stores.map((name) => arrived(source, name)))
-  return stores.length && all.every((why) => why !== undefined) ? 'all data has come' : undefined
+  return all.every((why) => why !== undefined) ? stores.length ? 'all data has come' : 'no store is moved' : undefined
 }
 
 /** 2.19 itself, where it is named; and where the data comes from: it, or an archive. */
@@ -153,6 +153,7 @@ export default runbooks(import.meta, {
           verifyStep('verify', 'Compare what both sides have counted', () => agreed(source, stores), async () => stores.map((name) => figuresAgree(source, name))),
           step('keys', 'Bring the keys of 2.19 into files', haveKeys(from ? source : old, files), { back: 'The files may stay: keep them where secrets are kept.' }),
           step('objects', 'Have the objects of 2.19 in the bucket of 3.x', haveObjects(storage)),
+          step('bot', 'Remove the job of the bot\'s token, which the next deploy makes anew', haveTokenInjectedAnew(() => cameAt(stores))),
           ...configure(async () => ({ signing: { file: signing, later: true }, encryption: { file: encryption, later: true }, ...bucketField(storage) })).map((one) => besides219(old, one)),
           step('start', 'Scale the applications of 3.x up, each to what it was', haveStarted(over, mayStart(old)), { verify: async () => [startedCheck()], back: 'npx tsx runbooks/migrate-2.19.ts back stops 3.x and starts 2.19.' }),
           step('realitycheck', 'By hand: see that builds run, by a fresh commit', haveProof(values, stores), { manual: { say: () => proofByHand(values), within: PROVING }, verify: async () => [proofCheck(values, stores)] }),

@@ -3,7 +3,7 @@
  * same arguments.
  */
 import type {
-  CoreV1Event, V1ConfigMap, V1CronJob, V1DaemonSet, V1Deployment, V1Lease, V1Node, V1PersistentVolume, V1PersistentVolumeClaim, V1Pod, V1ResourceQuota, V1Role, V1RoleBinding, V1Secret, V1Service, V1ServiceAccount, V1StatefulSet, V1StorageClass,
+  CoreV1Event, V1ConfigMap, V1CronJob, V1Job, V1DaemonSet, V1Deployment, V1Lease, V1Node, V1PersistentVolume, V1PersistentVolumeClaim, V1Pod, V1ResourceQuota, V1Role, V1RoleBinding, V1Secret, V1Service, V1ServiceAccount, V1StatefulSet, V1StorageClass,
 } from '@kubernetes/client-node'
 import type { Change, Check, Effect } from '../effect.ts'
 import type { Backup, DeleteBackupRequest, PodVolume, Restore } from '../velero/backups.ts'
@@ -35,6 +35,7 @@ interface Kinds {
   Role: V1Role
   RoleBinding: V1RoleBinding
   CronJob: V1CronJob
+  Job: V1Job
   BetaCronJob: V1CronJob
   Lease: V1Lease
   Event: CoreV1Event
@@ -69,6 +70,7 @@ const KINDS: Record<Kind, [string, string, string, boolean]> = {
   Role: ['rbac.authorization.k8s.io/v1', 'roles', 'role', true],
   RoleBinding: ['rbac.authorization.k8s.io/v1', 'rolebindings', 'rolebinding', true],
   CronJob: ['batch/v1', 'cronjobs', 'cronjob', true],
+  Job: ['batch/v1', 'jobs', 'job', true],
   // Up to Kubernetes 1.20.
   BetaCronJob: ['batch/v1beta1', 'cronjobs', 'cronjob', true],
   Lease: ['coordination.k8s.io/v1', 'leases', 'lease', true],

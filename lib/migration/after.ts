@@ -6,6 +6,7 @@ import type { Check, Done, Effect, Step } from '../effect.ts'
 import { done, hours, isDone } from '../effect.ts'
 import { EXIT, fail } from '../fail.ts'
 import { heldBy, type Filled } from '../server/config.ts'
+import { list, ref, remove } from '../cluster/objects.ts'
 import { line } from '../shell.ts'
 import { readTool, runTool } from '../tools.ts'
 import type { Box } from './box.ts'
@@ -64,6 +65,14 @@ export const startedCheck219 = (box: Box): Check => ({
   },
   hint: async () => 'See its console, port 8800 of the box, for what keeps it.',
 })
+
+/** The job that puts the token of CircleCI's bot into the database ran on the one of before; the next deploy makes it anew where it is gone. */
+export const haveTokenInjectedAnew = (came: () => Promise<number>) => async (): Promise<Done | Effect[]> => {
+  const jobs = (await list('Job')).filter(({ metadata }) => metadata?.name?.startsWith('inject-bottoken'))
+  const since = await came()
+  const old = jobs.filter(({ metadata }) => !since || Date.parse(String(metadata?.creationTimestamp)) < since)
+  return old.length ? old.map(({ metadata }) => remove(ref('Job', metadata?.name ?? ''), metadata?.uid)) : done(jobs.length ? 'it ran on the data of 2.19' : 'it is gone, and comes with the next deploy')
+}
 
 export const CLOUDS = ['aws', 'gcp', 's3'] as const
 /** How a bucket is copied, and its objects counted, on each. */

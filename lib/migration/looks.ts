@@ -32,6 +32,7 @@ export const FOR_MIGRATION: Permission[] = [
   { verbs: ['get', 'list', 'create', 'delete'], resource: 'pods' },
   { verbs: ['create'], resource: 'pods/exec' },
   { verbs: ['get', 'create', 'patch'], resource: 'configmaps' },
+  { verbs: ['list', 'delete'], resource: 'jobs', group: 'batch' },
 ]
 
 const nothingLeft = async (box: Box, stores: StoreName[]): Promise<boolean> => {

@@ -49,7 +49,7 @@ export const proofNotes = async (given: Proving): Promise<Record<string, string>
 }
 
 /** When the last store had come, in milliseconds. */
-const cameAt = async (stores: StoreName[]): Promise<number> =>
+export const cameAt = async (stores: StoreName[]): Promise<number> =>
   Math.max(0, ...await Promise.all(stores.map(async (name) => {
     const got = await received(name)
     return got && got !== 'unknown' ? got.ended * 1000 : 0

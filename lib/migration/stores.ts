@@ -236,10 +236,16 @@ const mayMove = (box: Box) => async () => {
   return held === true ? undefined : fail(`3.x runs again: ${held}.`, 'Repeat the same line: it scales 3.x down first.', { code: EXIT.stale })
 }
 
-/** A store, from the box into its pod. `size` is for what is shown meanwhile. */
+/** The two ends of a pipeline: what sends a store, and what takes it in. */
+export const endsOf = (box: Box, name: StoreName): { from: string[]; to: string[] } => {
+  const { pod } = FACTS[name], { dump, counts, load = FACTS[name].load } = box.archive ? ARCHIVED[name] : FACTS[name]
+  const counted = box.archive ? `cat "$notes"/${name}.of-2.19 2>/dev/null || ${counts}` : counts
+  return { from: box.words(exporting(box, name, box.archive ? '' : FACTS[name].prepare, dump, PACK, counted)), to: inPod(name, pod, importing(name, load), true) }
+}
+
+/** A store, from the box into its pod. */
 const copy = (box: Box, name: StoreName, seen: Seen, old: Box): Effect => {
-  const { pod, label } = FACTS[name], { dump, counts, load = FACTS[name].load } = box.archive ? ARCHIVED[name] : FACTS[name]
-  const from = box.words(exporting(box, name, box.archive ? '' : FACTS[name].prepare, dump, PACK, box.archive ? `cat "$notes"/${name}.of-2.19 2>/dev/null || ${counts}` : counts)), to = inPod(name, pod, importing(name, load), true)
+  const { label } = FACTS[name], { from, to } = endsOf(box, name)
   const progress: Progress = { bytes: 0, began: 0 }
   return {
     id: `copy ${name}`, again: 'safe',

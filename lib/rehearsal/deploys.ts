@@ -3,6 +3,7 @@ import { firstDeploy } from './bare.ts'
 import { scaleOutput } from './execution.ts'
 import { NAMESPACE } from './installation.ts'
 import { rendered, type Version } from './kots.ts'
+import { injectToken } from './services-box.ts'
 import { bytes } from './quantity.ts'
 import { change, create, keyOf, later, list, type KubeObject, type World } from './world.ts'
 
@@ -21,6 +22,7 @@ export const finishDeploy = (world: World, sequence: number): void => {
   firstDeploy(world)
   scaleOutput(world, version)
   applyKeysets(world, version)
+  if (world.box) injectToken(world)
 }
 
 /** Starts the deploy of a version that KOTS has just made. */

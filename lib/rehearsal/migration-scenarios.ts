@@ -4,7 +4,7 @@
 import { keysetOf } from './keysets.ts'
 import { NAMESPACE } from './installation.ts'
 import { newest } from './kots.ts'
-import { services, type BoxWorld } from './services-box.ts'
+import { injectToken, services, type BoxWorld } from './services-box.ts'
 import { create, type World } from './world.ts'
 
 /** Applications beside the frontend, and how many of each run. */
@@ -20,6 +20,9 @@ const migration = (rules: BoxWorld['rules'] = {}) => (world: World): void => {
       status: { observedGeneration: 1, replicas, updatedReplicas: replicas, readyReplicas: replicas, availableReplicas: replicas },
     })
   }
+  world.time -= 7 * 24 * 3_600_000
+  injectToken(world)
+  world.time += 7 * 24 * 3_600_000
   world.dns = { ...world.dns, 'app.circleci.example.com': world.dns?.['circleci.example.com'] ?? '' }
   // It was installed a week ago, with keysets of its own.
   Object.assign(newest(world.kots).values, { signing_keyset: { value: keysetOf('signing') }, encryption_keyset: { value: keysetOf('encryption') } })

@@ -25,6 +25,7 @@ const RESOURCES = [
   resource('storage.k8s.io/v1', 'storageclasses', 'StorageClass', 'GET PATCH', false),
   resource('rbac.authorization.k8s.io/v1', 'roles', 'Role', 'GET POST PATCH DELETE'),
   resource('rbac.authorization.k8s.io/v1', 'rolebindings', 'RoleBinding', 'GET POST PATCH DELETE'),
+  resource('batch/v1', 'jobs', 'Job', 'GET DELETE'),
   resource('batch/v1beta1', 'cronjobs', 'CronJob', 'GET POST PATCH DELETE'),
   resource('coordination.k8s.io/v1', 'leases', 'Lease', 'GET POST PUT PATCH DELETE'),
   resource('velero.io/v1', 'backups', 'Backup', 'GET'),

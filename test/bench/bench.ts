@@ -10,6 +10,7 @@ import { performance } from 'node:perf_hooks'
 import { done } from '../../lib/effect.ts'
 import { line } from '../../lib/shell.ts'
 import { runSteps } from '../../lib/run.ts'
+import { memory, migration } from './migration.ts'
 
 const root = new URL('../..', import.meta.url).pathname
 const PAIRS = 9
@@ -114,6 +115,8 @@ try {
   await engine()
   await startUp(folder)
   await dryRun(folder)
+  await memory()
+  await migration(folder, time)
 } finally {
   rmSync(folder, { recursive: true, force: true })
 }

@@ -106,6 +106,33 @@ describe('a migration', () => {
     expect(newest(world.world().kots).values['storage_s3_bucket']?.value).toBe('circleci-server-data')
   })
 
+  test('webhooks that lead to the old name are waited for, as GitHub tells; the token is shown nowhere', async () => {
+    const world = stage('migration'), token = 'ghp_thetokenofthetestthatmayseehooks'
+    const { code, all } = await world.run('migrate-2.19', [...MOVE, '--old-domain', 'old.example.com', ...YES], { env: { GITHUB_TOKEN: token } })
+    expect(code, all).toBe(0)
+    expect(all).toContain('3 are left: https://github.com/acme/api')
+    expect(all).toContain('those of 3 projects lead to 3.x')
+    expect(all).not.toContain(token)
+  })
+
+  test('the job of the bot\'s token runs again, on the data that came', async () => {
+    const world = stage('migration')
+    const job = () => Object.values(world.world().objects).find(({ kind }) => kind === 'Job')?.metadata
+    const before = job()
+    expect((await move(world)).code).toBe(0)
+    expect(job()?.uid).not.toBe(before?.uid)
+  })
+
+  test('where all stores are outside, their numbers stay, and the keys are moved', async () => {
+    const world = stage('migration')
+    const line = [...MOVE, '--skip-mongo', '--skip-postgres', '--skip-vault', '--ignore-preflight', 'datastores', ...YES]
+    const { code, all } = await world.run('migrate-2.19', line)
+    expect(code, all).toBe(0)
+    expect(world.world().box?.state).toBe('stopped')
+    expect(newest(world.world().kots).values['signing_keyset']?.value?.trim()).toBe(keysetOf('signing', 'old'))
+    expect((await world.run('migrate-2.19', line)).stderr).toContain('Nothing to do')
+  })
+
   test('a store that is outside is left out', async () => {
     const world = stage('migration', (made) => named('external-database').apply(made))
     const refused = await move(world)

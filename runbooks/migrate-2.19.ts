@@ -4,17 +4,18 @@
  * that; prove it, report it, and go back. Installation guide 3.3.0, "CircleCI Server v3.x Migration".
  */
 import { done, hours, isDone, minutes, step, verifyStep, type Step } from '../lib/effect.ts'
-import { EXIT, fail } from '../lib/fail.ts'
-import { flag, optional, orNone, secret, text } from '../lib/inputs.ts'
-import { besides219, bucketField, CLOUDS, haveObjects, haveStarted219, haveStopped, haveTokenInjectedAnew, mayStart, startedCheck219, stoppedCheck, type Storage } from '../lib/migration/after.ts'
-import { archiveAt, archiveIsWhole, roomForArchive } from '../lib/migration/archive.ts'
-import { boxAt, isStopped, stillRuns, type Box } from '../lib/migration/box.ts'
-import { FOR_MIGRATION, bucketIsNamed, boxIsBackedUp, boxIsOf219, clocksAgree, dataIsThere, downtimeIsKnown, keysAreKnown, outsideIsBackedUp, storesAreInside, trialIsApart, volumesSuffice, type Given } from '../lib/migration/looks.ts'
+import { flag, orNone, secret } from '../lib/inputs.ts'
+import { besides219, bucketField, haveObjects, haveStarted219, haveStopped, haveTokenInjectedAnew, mayStart, startedCheck219, stoppedCheck, type Storage } from '../lib/migration/after.ts'
+import { archiveIsWhole, roomForArchive } from '../lib/migration/archive.ts'
+import { boxAt, isStopped, stillRuns } from '../lib/migration/box.ts'
+import { allCame, box, comesFromSomewhere, host, leftOut, moved, proving, rest, sidesOf, sshKey } from '../lib/migration/inputs.ts'
+import { FOR_MIGRATION, bucketIsNamed, boxIsBackedUp, boxIsOf219, clocksAgree, dataIsThere, downtimeIsKnown, keysAreKnown, outsideIsBackedUp, storesAreInside, trialIsApart, volumesSuffice } from '../lib/migration/looks.ts'
 import { haveHeld, haveNotes, haveStarted, heldCheck, isHeld, startedCheck } from '../lib/migration/held.ts'
 import { haveKeys, haveKeysKept } from '../lib/migration/keys.ts'
 import { cameAt, haveProof, proofByHand, proofCheck, proofNotes, proofs, provenBefore, PROVING } from '../lib/migration/proof.ts'
 import { agreed, figuresAgree, migrationReport } from '../lib/migration/report.ts'
-import { arrived, haveExported, haveStore, labelOf, STORES, type StoreName } from '../lib/migration/stores.ts'
+import { labelOf } from '../lib/migration/scripts.ts'
+import { arrived, haveExported, haveStore } from '../lib/migration/stores.ts'
 import { haveNoContainers, haveTrialOver, noDeployIsOnItsWay, trialByHand, unlessOver } from '../lib/migration/back.ts'
 import {
   claimIsGone, claimNotes, haveClaim, haveClaimAway, haveHelper, haveHelperAway, haveVaultDown, haveVaultOpen, haveVaultUp, helperIsGone, helperRuns, vaultIsGone, vaultIsOpen, vaultRuns,
@@ -28,57 +29,6 @@ import { configure, mayConfigure } from '../lib/server/phase-three.ts'
 
 const guide = 'CircleCI server 3.3.0 installation guide, "CircleCI Server v3.x Migration"'
 const where = '--context prod-ci --namespace circleci-server'
-
-const host = text('host', 'services box of 2.19, as ssh takes it: ubuntu@circleci.example.com', { env: 'MIGRATE_HOST', pattern: /^[^\s-]\S*$/, looks: 'user and host: ubuntu@circleci.example.com' })
-const sshKey = { ...optional('file', 'private key for it, where ssh does not know which'), env: 'MIGRATE_SSH_KEY' }
-const box = {
-  host: orNone(host), sshKey,
-  exportDir: { ...optional('folder', 'keep an archive here, in the layout of the guide\'s script, and import from it'), env: 'MIGRATE_EXPORT_DIR' },
-  from: { ...optional('folder', 'import from such an archive, without or with the box that it is of'), env: 'MIGRATE_FROM' },
-}
-const leftOut = {
-  skipMongo: { ...flag('leave MongoDB out: it is outside, and 3.x has the same one'), env: 'MIGRATE_SKIP_MONGO' },
-  skipPostgres: { ...flag('leave PostgreSQL out, for the same reason'), env: 'MIGRATE_SKIP_POSTGRES' },
-  skipVault: { ...flag('leave Vault out'), env: 'MIGRATE_SKIP_VAULT' },
-}
-const rest = {
-  storage: { ...text('keep|copy', 'objects: 3.x takes the bucket of 2.19 (final), or gets a copy of it', { env: 'MIGRATE_STORAGE', pattern: /^(keep|copy)$/, looks: 'keep or copy' }), choices: ['keep', 'copy'] },
-  bucket: text('name', 'bucket of 2.19; on a store that speaks S3 with its alias in front: my-store/circleci', { env: 'MIGRATE_BUCKET' }),
-  cloud: { ...text('aws|gcp|s3', 'where that is', { env: 'CIRCLECI_CLOUD', pattern: /^(aws|gcp|s3)$/, looks: 'aws, gcp or s3', otherwise: 'aws' }), choices: CLOUDS },
-  oldDomain: { ...optional('domain', 'name of 2.19, where that of 3.x is another one'), env: 'MIGRATE_OLD_DOMAIN' },
-  signing: text('file', 'file for the signing key of 2.19', { env: 'MIGRATE_SIGNING', otherwise: 'old-keyset-signing' }),
-  encryption: text('file', 'file for its encryption key', { env: 'MIGRATE_ENCRYPTION', otherwise: 'old-keyset-encryption' }),
-  trial: { ...flag('try it: 3.x has a name, a bucket and an OAuth app of its own, and 2.19 comes back at the end'), env: 'MIGRATE_TRIAL' },
-}
-
-/** All stores that are moved have come. */
-const allCame = (source: Box, stores: StoreName[]) => async (): Promise<string | undefined> => {
-  const all = await Promise.all(stores.map((name) => arrived(source, name)))
-  return all.every((why) => why !== undefined) ? stores.length ? 'all data has come' : 'no store is moved' : undefined
-}
-
-/** 2.19 itself, where it is named; and where the data comes from: it, or an archive. */
-const sidesOf = ({ host, sshKey, exportDir, from }: Pick<Given, 'host' | 'sshKey' | 'exportDir' | 'from'>): { old: Box; source: Box; archive: Box | undefined } => {
-  const folder = from ?? exportDir, archive = folder ? archiveAt(folder) : undefined
-  const old = host ? boxAt(host, sshKey) : archiveAt(folder ?? '')
-  return { old, source: archive ?? old, archive }
-}
-const comesFromSomewhere = ({ host, exportDir, from }: Given): void => {
-  if (!host && !from) throw fail('Neither the services box nor an archive of it is named.', 'Add --host ubuntu@circleci.example.com; or --from FOLDER, where circleci_export is in it.', { code: EXIT.usage })
-  if (exportDir && from) throw fail('--export-dir makes an archive, and --from has one.', 'Leave one of them out.', { code: EXIT.usage })
-}
-
-const proving = {
-  org: { ...optional('name', 'organisation at GitHub in which realitycheck lies, to look up its runs', /^[\w-]+$/, 'the name as in its address: my-org'), env: 'GITHUB_ORG' },
-  repo: text('name', 'name of that repository', { env: 'REALITYCHECK_REPO', otherwise: 'realitycheck' }),
-  enterprise: { ...optional('host', 'host of a GitHub Enterprise, in place of github.com'), env: 'GITHUB_ENTERPRISE_HOST' },
-  token: orNone(secret('API token', 'personal API token of somebody in that organisation', { env: 'CIRCLECI_TOKEN' })),
-}
-
-const moved = ({ skipMongo, skipPostgres, skipVault }: Pick<Given, keyof typeof leftOut>): { stores: StoreName[]; left: StoreName[] } => {
-  const out = { mongodb: skipMongo, postgresql: skipPostgres, vault: skipVault }
-  return { stores: STORES.filter((name) => !out[name]), left: STORES.filter((name) => out[name]) }
-}
 
 export default runbooks(import.meta, {
   name: 'migrate-2.19',
@@ -156,7 +106,6 @@ export default runbooks(import.meta, {
           step('bot', 'Remove the job of the bot\'s token, which the next deploy makes anew', haveTokenInjectedAnew(() => cameAt(stores))),
           ...configure(async () => ({ signing: { file: signing, later: true }, encryption: { file: encryption, later: true }, ...bucketField(storage) })).map((one) => besides219(old, one)),
           step('start', 'Scale the applications of 3.x up, each to what it was', haveStarted(over, mayStart(old)), { verify: async () => [startedCheck()], back: 'npx tsx runbooks/migrate-2.19.ts back stops 3.x and starts 2.19.' }),
-          step('realitycheck', 'By hand: see that builds run, by a fresh commit', haveProof(values, stores), { manual: { say: () => proofByHand(values), within: PROVING }, verify: async () => [proofCheck(values, stores)] }),
           ...(trial ? [] : [
             step('dns', 'By hand: let the name lead to 3.x', async () => {
               const answer = await haveNames(await domain(), undefined, { project: undefined, profile: undefined })
@@ -166,6 +115,7 @@ export default runbooks(import.meta, {
             }),
             step('webhooks', 'By hand: let the webhooks of projects lead to 3.x', haveWebhooks(webhooks), { manual: { say: () => webhooksByHand(webhooks), within: hours(8) }, verify: async () => [webhooksCheck(webhooks)] }),
           ]),
+          step('realitycheck', 'By hand: see that builds run, by a fresh commit', haveProof(values, stores), { manual: { say: () => proofByHand(values), within: PROVING }, verify: async () => [proofCheck(values, stores)] }),
         ]
         return trial ? [
           ...steps.map(unlessOver),

@@ -12,7 +12,7 @@ import { readTool, runTool } from '../tools.ts'
 import type { Box } from './box.ts'
 import { isStopped, stillRuns, tell } from './box.ts'
 import { isHeld } from './held.ts'
-import type { Given } from './looks.ts'
+import type { Given } from './inputs.ts'
 
 /** Nothing of 3.x is started while 2.19 runs. */
 export const mayStart = (box: Box) => async () => {

@@ -14,7 +14,7 @@ import { human } from '../cluster/quantity.ts'
 import { quote } from '../shell.ts'
 import { readTool } from '../tools.ts'
 import type { Box, Seen, Sent } from './box.ts'
-import { fileIn, isDatabase, labelOf, type StoreName } from './stores.ts'
+import { fileIn, isDatabase, labelOf, type StoreName } from './scripts.ts'
 
 const NOTES = '.circleci-runbooks', KEYS = 'circle-data'
 const FOLDERS: Record<string, string> = { postgresql: 'circleci-pg-export', mongodb: 'circleci-mongo-export', vault: 'circleci-vault', keys: KEYS }

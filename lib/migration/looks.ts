@@ -15,15 +15,10 @@ import { heldBy } from '../server/config.ts'
 import { line } from '../shell.ts'
 import type { Box } from './box.ts'
 import { FOLDERS, IMAGES, isStopped } from './box.ts'
+import type { Given } from './inputs.ts'
 import { keysOn } from './keys.ts'
-import { arrived, isDatabase, labelOf, learnRatio, type StoreName } from './stores.ts'
-
-/** What is given of a migration. */
-export interface Given {
-  host: string | undefined; sshKey: string | undefined; from: string | undefined; exportDir: string | undefined
-  skipMongo: boolean; skipPostgres: boolean; skipVault: boolean
-  storage: string; bucket: string; oldDomain: string | undefined; trial: boolean
-}
+import { isDatabase, labelOf, type StoreName } from './scripts.ts'
+import { arrived, learnRatio } from './stores.ts'
 
 export const FOR_MIGRATION: Permission[] = [
   { verbs: ['get', 'list', 'patch'], resource: 'deployments', group: 'apps' },

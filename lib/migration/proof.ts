@@ -11,7 +11,8 @@ import type { Project } from '../server/realitycheck-project.ts'
 import { called, contextsAreGreen, lastRun, stateOf, type Run } from '../server/realitycheck.ts'
 import { line } from '../shell.ts'
 import { note, notes } from './held.ts'
-import { received, type StoreName } from './stores.ts'
+import { type StoreName } from './scripts.ts'
+import { received } from './stores.ts'
 
 export interface Proving { token: Once | undefined; org: string | undefined; repo: string; enterprise: string | undefined; handOver: boolean }
 

@@ -16,8 +16,9 @@ import type { Box } from './box.ts'
 import { forgetWords, isStopped, keyOn, sentNow } from './box.ts'
 import { isHeld, notes } from './held.ts'
 import { fingerprint, keysOn, type KeyFiles } from './keys.ts'
-import type { Given } from './looks.ts'
-import { arrived, countsLines, figuresOf, labelOf, received, type StoreName } from './stores.ts'
+import type { Given } from './inputs.ts'
+import { labelOf, type StoreName } from './scripts.ts'
+import { arrived, countsLines, figuresOf, received } from './stores.ts'
 import { projects } from './webhooks.ts'
 
 /** Figures of 2.19 that 3.x has not, or otherwise. */

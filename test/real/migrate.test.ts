@@ -124,17 +124,18 @@ test('looking changes nothing; a move brings all of it over, with no secret on t
   expect(Object.values(await replicas(here))).toEqual([0, 0, 0, 0])
 })
 
+/** The large database is on its way. */
+const isSent = () => until('PostgreSQL to be sent', async () => /pg_dump .*conductor/.test(await box.enter('ps ax -o args')), { within: 180_000 })
+
 test('a lost connection is made again; after a kill in the middle the same line sends that store again, and no other', async () => {
   const here = await both()
   const killed = begin(here)
-  await killed.says('5 postgresql Move PostgreSQL')
-  await until('PostgreSQL to be sent', async () => /pg_dump .*conductor/.test(await box.enter('ps ax -o args')))
+  await isSent()
   killed.signal('SIGKILL')
   expect((await killed.ended).signal).toBe('SIGKILL')
   const mongodb = await sent('mongodb')
   const again = begin(here)
-  await again.says('5 postgresql Move PostgreSQL')
-  await until('PostgreSQL to be sent', async () => /pg_dump .*conductor/.test(await box.enter('ps ax -o args')))
+  await isSent()
   await box.enter("pkill -f 'sshd: root' || true")
   const { code, all } = await again.ended
   expect(code, all).toBe(0)

@@ -55,7 +55,7 @@ const nameOf = (call: Call): string => {
 
 export const kubectl: Tool = {
   name: nameOf,
-  mutates: (call) => /^kubectl (kots (install|set config|backup|restore)\b|exec (PUT|receive|unseal))/.test(nameOf(call)),
+  mutates: (call) => /^kubectl (kots (install|set config|backup|restore)|exec (PUT|receive|unseal))\b/.test(nameOf(call)),
   play: (world, call) => (call.argv[0]?.startsWith('-') && call.argv.includes('kots')
     ? failed(`flags cannot be placed before plugin name: ${call.argv[0]}`) : play(world, plain(call), call)),
 }

@@ -132,3 +132,7 @@ const ALL: Case[] = [
 
 /** All of them; those of one runbook where RUNBOOK names it, for whoever works on that. */
 export const CASES = ALL.filter(({ runbook }) => [undefined, '', runbook].includes(process.env['RUNBOOK']))
+
+/** So many of them at the most, from the first to the last; all where the whole matrix is asked for. */
+export const sampled = <T>(all: T[], most: number): T[] =>
+  (process.env['MATRIX'] === 'full' || all.length <= most ? all : Array.from({ length: most }, (_, n) => all[Math.floor((n * (all.length - 1)) / (most - 1))] as T))

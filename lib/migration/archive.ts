@@ -42,7 +42,7 @@ const opened = (given: string): Box => {
   const words = (script: string): string[] => ['bash', '-c', `mkdir -p ${quote(folder)} && cd ${quote(folder)} || exit; ${script}`]
   const fingerprint = (): string => createHash('sha256').update(filesIn(folder).map(({ path, size, written }) => `${path.slice(folder.length)} ${size} ${written}`).sort().join('\n')).digest('hex').slice(0, 16)
   const look = oncePerLook(async (): Promise<Seen> => ({
-    time: clock.now() / 1000, state: 'stopped', version: undefined, running: [], ours: [], ran: fingerprint(), images: [], free: Number.MAX_SAFE_INTEGER,
+    time: clock.now() / 1000, state: 'stopped', version: undefined, running: [], ours: [], ran: fingerprint(), images: [], packers: [], free: Number.MAX_SAFE_INTEGER,
     sizes: Object.fromEntries(Object.entries(FOLDERS).flatMap(([name, part]) => {
       const files = filesIn(join(folder, part))
       return files.length ? [[name, files.reduce((sum, { size }) => sum + size, 0)]] : []

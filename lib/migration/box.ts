@@ -41,6 +41,8 @@ export interface Seen {
   free: number
   /** Images that are there without being fetched. */
   images: string[]
+  /** Programs that pack faster than gzip. */
+  packers: string[]
   keys: string[]
   sent: Partial<Record<string, Sent>>
 }
@@ -75,6 +77,7 @@ const LOOK = [
   `echo "version $(replicatedctl app inspect | grep -oE '"2\\.[0-9]+[^"]*"' | head -n 1 | tr -d '"')"`,
   `docker ps --format '{{.Names}} {{.Image}}' | sed 's/^/running /'`,
   `for image in ${Object.values(IMAGES).join(' ')}; do docker image inspect $image >/dev/null 2>&1 && echo "image $image"; done`,
+  'for one in zstd pigz; do command -v $one >/dev/null && echo "packer $one"; done',
   `echo "ran $(${RAN})"`,
   ...Object.entries(FOLDERS).map(([name, folder]) => `[ -d ${folder} ] && echo "size ${name} $(du -sk ${folder} | cut -f 1)"`),
   `echo "free $(df -Pk ${DATA} | awk 'END { print $4 }')"`,
@@ -132,7 +135,7 @@ const parsed = (text: string): Seen => {
     ours: names.filter(({ name }) => name.startsWith('runbooks-')).map(({ name }) => name),
     ran: one('ran') ?? '',
     sizes: Object.fromEntries(all('size').map(([name, kib]) => [name, Number(kib) * 1024])),
-    free: Number(one('free')) * 1024, images: all('image').flatMap(([image]) => image ?? []), keys: all('key').flatMap(([name]) => name ?? []),
+    free: Number(one('free')) * 1024, images: all('image').flatMap(([image]) => image ?? []), packers: all('packer').flatMap(([name]) => name ?? []), keys: all('key').flatMap(([name]) => name ?? []),
     sent: Object.fromEntries(all('sent').map(([store, of = '', sum = '', began, ended]) => [store, { of, sum, began: Number(began), ended: Number(ended) }])),
   }
 }
@@ -189,13 +192,16 @@ export const unserve = (box: Box, names: string[]): Effect => {
 export const inContainer = (store: keyof typeof IMAGES): string => `docker exec ${containerOf(store)}`
 export const isServed = ({ ours }: Seen, store: keyof typeof IMAGES): boolean => ours.includes(containerOf(store))
 
+/** Where it is there, openssl knows how to use what the processor has for it; it prints the same. */
+export const SUM = '{ if command -v openssl >/dev/null; then openssl dgst -sha256 -r; else sha256sum; fi; }'
+
 /**
  * A script that prints what `dump` prints, packed, and notes its checksum; `counts` prints what is counted there, after it.
  * Its second output is a copy of the first, of which the checksum is made.
  */
-export const exporting = ({ notes, fingerprint }: Box, store: string, prepare: string, dump: string, pack: string, counts: string): string => [
+export const exporting = ({ notes, fingerprint, archive }: Box, store: string, prepare: string, dump: string, pack: string, counts: string): string => [
   'set -euo pipefail', `notes=${quote(notes)}`, 'mkdir -p -m 0700 "$notes"', `rm -f "$notes"/${store}.sent`, 'began=$(date +%s)', 'exec 4>&1', ...(prepare ? [prepare] : []),
-  `sum=$({ { ${dump}; } | ${pack} | tee /dev/fd/3 >&4; } 3>&1 | sha256sum)`, `{ ${counts}; } > "$notes"/${store}.counts`,
+  `sum=$({ { ${dump}; } | ${pack} | tee /dev/fd/3 >&4; } 3>&1 | ${archive ? 'sha256sum' : SUM})`, `{ ${counts}; } > "$notes"/${store}.counts`,
   `echo "$(${fingerprint}) \${sum%% *} $began $(date +%s)" > "$notes"/${store}.part`, `mv "$notes"/${store}.part "$notes"/${store}.sent`,
 ].join('; ')
 

@@ -11,8 +11,10 @@ export type StoreName = (typeof STORES)[number]
 export type Database = keyof typeof IMAGES
 export const isDatabase = (name: StoreName): name is Database => name in IMAGES
 
-/** Fast, and there on both ends: the network and the database are slower. */
-export const PACK = 'gzip -1', UNPACK = 'gzip -dc'
+/** How a stream is packed and unpacked. */
+export interface Packing { pack: string; unpack: string }
+/** Everywhere; and what costs next to nothing, where both ends have it. */
+export const GZIP: Packing = { pack: 'gzip -1', unpack: 'gzip -dc' }, PIGZ: Packing = { pack: 'pigz -1', unpack: 'gzip -dc' }, ZSTD: Packing = { pack: 'zstd -1 -c', unpack: 'zstd -dc' }
 
 interface Store {
   label: string

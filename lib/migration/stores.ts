@@ -14,9 +14,9 @@ import { duration } from '../plan.ts'
 import { line, quote } from '../shell.ts'
 import { readTool, runTool } from '../tools.ts'
 import type { Box, Seen } from './box.ts'
-import { countsOn, countsWords, exporting, isServed, isStopped, sentNow, serve, stillRuns, unserve } from './box.ts'
+import { countsOn, countsWords, exporting, isServed, SUM, isStopped, sentNow, serve, stillRuns, unserve } from './box.ts'
 import { isHeld } from './held.ts'
-import { ARCHIVED, FACTS, isDatabase, PACK, STORES, UNPACK, type StoreName } from './scripts.ts'
+import { ARCHIVED, FACTS, isDatabase, GZIP, PIGZ, STORES, ZSTD, type Packing, type StoreName } from './scripts.ts'
 
 /** A database may take that long over an index, and read nothing meanwhile. */
 const STALLED = hours(2)
@@ -30,12 +30,12 @@ const inPod = (name: StoreName, pod: string, script: string, stdin: boolean): st
   kubectl(['exec', ...(stdin ? ['-i'] : []), pod, '-c', FACTS[name].container, '--', FACTS[name].shell, '-c', script], 'Pod')
 
 /** What takes it in: it notes what has come only once all of it is there and counted. */
-const importing = (name: StoreName, load: string): string => {
+const importing = (name: StoreName, load: string, { unpack }: Packing): string => {
   const { makeReady, countsThere } = FACTS[name], notes = notesOf(name)
   return [
     // Not every sh knows it; there tar, at the end, tells of a part as well.
     'set -e', '(set -o pipefail) 2>/dev/null && set -o pipefail', 'umask 077', `mkdir -p ${notes}`, `rm -f ${notes}/received`, ...(makeReady ? [makeReady] : []),
-    `sum=$({ tee /dev/fd/3 | ${UNPACK} | { ${load}; } >/dev/null; } 3>&1 | sha256sum)`, `{ ${countsThere}; } > ${notes}/counts`,
+    `sum=$({ tee /dev/fd/3 | ${unpack} | { ${load}; } >/dev/null; } 3>&1 | ${SUM})`, `{ ${countsThere}; } > ${notes}/counts`,
     `echo "\${sum%% *} $(date +%s)" > ${notes}/part`, `mv ${notes}/part ${notes}/received`,
   ].join('; ')
 }
@@ -133,15 +133,22 @@ const mayMove = (box: Box) => async () => {
 }
 
 /** The two ends of a pipeline: what sends a store, and what takes it in. */
-export const endsOf = (box: Box, name: StoreName): { from: string[]; to: string[] } => {
+export const endsOf = (box: Box, name: StoreName, packing: Packing): { from: string[]; to: string[] } => {
   const { pod } = FACTS[name], { dump, counts, load = FACTS[name].load } = box.archive ? ARCHIVED[name] : FACTS[name]
   const counted = box.archive ? `cat "$notes"/${name}.of-2.19 2>/dev/null || ${counts}` : counts
-  return { from: box.words(exporting(box, name, box.archive ? '' : FACTS[name].prepare, dump, PACK, counted)), to: inPod(name, pod, importing(name, load), true) }
+  return { from: box.words(exporting(box, name, box.archive ? '' : FACTS[name].prepare, dump, packing.pack, counted)), to: inPod(name, pod, importing(name, load, packing), true) }
+}
+
+/** The fastest that both ends have; Vault is small, and its pod comes later. */
+export const packingOf = async (box: Box, name: StoreName): Promise<Packing> => {
+  const { packers } = await box.look(), pod = name === 'vault' ? undefined : await podWith(name)
+  if (packers.includes('zstd') && pod && (await readTool(inPod(name, pod, 'command -v zstd || true', false))).stdout.trim()) return ZSTD
+  return packers.includes('pigz') ? PIGZ : GZIP
 }
 
 /** A store, from the box into its pod. */
-const copy = (box: Box, name: StoreName, seen: Seen, old: Box): Effect => {
-  const { label } = FACTS[name], { from, to } = endsOf(box, name)
+const copy = async (box: Box, name: StoreName, seen: Seen, old: Box): Promise<Effect> => {
+  const { label } = FACTS[name], { from, to } = endsOf(box, name, await packingOf(box, name))
   const progress: Progress = { bytes: 0, began: 0 }
   return {
     id: `copy ${name}`, again: 'safe',
@@ -159,9 +166,9 @@ export const haveStore = (box: Box, name: StoreName, old: Box = box) => async ()
   const seen = await box.look(), why = await arrived(box, name)
   const served = isDatabase(name) && isServed(seen, name) ? [unserve(box, [`runbooks-${name}`])] : []
   if (why) return served.length ? served : done(why)
-  if (name !== 'vault') return whileServed(box, name, copy(box, name, seen, old))
+  if (name !== 'vault') return whileServed(box, name, await copy(box, name, seen, old))
   const sent = sentNow(seen, name), came = (await noted(name, 'received'))?.split(' ')[0]
-  return [...(sent && came === sent.sum ? [] : [copy(box, name, seen, old)]), markClaim()]
+  return [...(sent && came === sent.sum ? [] : [await copy(box, name, seen, old)]), markClaim()]
 }
 
 /** A database's own server runs while it is read out on the box. */
@@ -174,7 +181,7 @@ export const haveExported = (box: Box, archive: Box, name: StoreName) => async (
   const sent = sentNow(seen, name), kept = await archive.read(`cat ${quote(archive.notes)}/${name}.kept 2>/dev/null || true`)
   if (sent && kept.stdout.trim() === sent.sum) return done(`${folder}/${ARCHIVED[name].file} has all of it: sha256 ${sent.sum.slice(0, 12)}…`)
   const { prepare, dump, counts } = FACTS[name], { keep, kept: own = dump } = ARCHIVED[name]
-  const there = line(box.words(exporting(box, name, prepare, own, PACK, counts)))
+  const there = line(box.words(exporting(box, name, prepare, own, GZIP.pack, counts)))
   const script = [
     'set -euo pipefail', 'umask 077', `notes=${quote(archive.notes)}`, 'mkdir -p "$notes" circleci-pg-export circleci-mongo-export circleci-vault', `rm -f "$notes"/${name}.kept`,
     `sum=$({ ${there} | tee /dev/fd/3 | ${keep}; } 3>&1 | sha256sum)`, `${line(countsWords(box, name))} > "$notes"/${name}.of-2.19`, `echo "\${sum%% *}" > "$notes"/${name}.kept`,

@@ -60,7 +60,7 @@ const NAMES = ['frontend', 'mongo', 'postgres', 'vault', 'picard-dispatcher']
 const look = (world: World, box: BoxWorld): string => [
   `time ${seconds(world.time)}`, `state ${box.state}`, `version ${box.rules.version ?? '2.19.13'}`,
   ...(['started', 'stopping'].includes(box.state) ? NAMES.map((name) => `running ${name} circleci/${name}:2.19`) : []), 'running replicated replicated/replicated:2.49',
-  ...box.ours.map((name) => `running ${name} none`), 'image mongo:3.6.6', 'image postgres:9.5.8', `ran ${ran(box)}`,
+  ...box.ours.map((name) => `running ${name} none`), 'image mongo:3.6.6', 'image postgres:9.5.8', 'packer zstd', `ran ${ran(box)}`,
   ...Object.entries(SIZES).filter(([name]) => name !== 'mongodb' || !box.rules.small).map(([name, size]) => `size ${name} ${Math.ceil(size / 1024)}`), `free ${80 * MIB}`, 'key encryption', 'key signing',
   ...Object.entries(box.sent).map(([store, { of, sum, beganTime, endedTime }]) => `sent ${store} ${of} ${sum} ${seconds(beganTime)} ${seconds(endedTime)}`), '',
 ].join('\n')
@@ -159,11 +159,11 @@ const CLAIMS: Record<string, string> = { postgresql: 'data-postgresql-0', mongod
 const claimOf = (world: World, store: string): string => world.objects[keyOf('persistentvolumeclaims', CLAIMS[store] ?? '', NAMESPACE)]?.metadata.uid ?? ''
 
 /** What a line that runs in a pod of a store does there, where it is one of a migration. */
-export const inStore = (argv: string[]): { work: 'receive' | 'received' | 'counts' | 'projects' | 'sample' | 'state' | 'unseal'; store: string; pod: string } | undefined => {
+export const inStore = (argv: string[]): { work: 'receive' | 'received' | 'packers' | 'counts' | 'projects' | 'sample' | 'state' | 'unseal'; store: string; pod: string } | undefined => {
   const script = argv.at(-1) ?? '', words = argv.slice(0, argv.indexOf('--')), at = words.indexOf('-c')
   const store = words[at + 1] ?? '', pod = words[at - 1] ?? ''
   const work = /tee \/dev\/fd\/3/.test(script) ? 'receive' : /\/received /.test(script) ? 'received' : /\/counts( |$)/.test(script) ? 'counts' : /vcs_url/.test(script) ? 'projects'
-    : script === 'cat >/dev/null' ? 'sample' : /echo open/.test(script) ? 'state' : /sys\/unseal/.test(script) ? 'unseal' : undefined
+    : script.startsWith('command -v zstd') ? 'packers' : script === 'cat >/dev/null' ? 'sample' : /echo open/.test(script) ? 'state' : /sys\/unseal/.test(script) ? 'unseal' : undefined
   return work && store in CLAIMS ? { work, store, pod } : undefined
 }
 
@@ -171,7 +171,7 @@ export const playStore = (world: World, { work, store, pod }: NonNullable<Return
   const there = world.objects[keyOf('pods', pod, NAMESPACE)]
   if (there?.['status'].phase !== 'Running') return { stdout: '', stderr: `Error from server (NotFound): pods "${pod}" not found\n`, code: 1 }
   const uid = claimOf(world, store), held = world.volumes?.[uid]
-  if (work === 'sample') return printed('')
+  if (work === 'sample' || work === 'packers') return printed('')
   if (work === 'projects') return printed(PROJECTS.map((url) => `project ${url}\n`).join(''))
   if (work === 'received') return printed(held?.sum ? `${held.sum} ${seconds(held.endedTime)}\n` : '')
   if (work === 'counts') return printed(held?.counts ?? '')

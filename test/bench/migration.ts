@@ -7,7 +7,7 @@ import { performance } from 'node:perf_hooks'
 import { connect } from '../../lib/cluster/kubernetes.ts'
 import { flow } from '../../lib/flow.ts'
 import { boxAt } from '../../lib/migration/box.ts'
-import { endsOf } from '../../lib/migration/stores.ts'
+import { endsOf, packingOf } from '../../lib/migration/stores.ts'
 import { line } from '../../lib/shell.ts'
 import { prepareTools } from '../../lib/tools.ts'
 import { CLUSTER, lacking } from '../real/components.ts'
@@ -46,7 +46,7 @@ export const migration = async (folder: string, time: Time): Promise<void> => {
     await connect({ context, kubeconfig, namespace })
     const environment = { ...process.env, ...env, PATH: `${old.bin}:${env['PATH']}` }
     prepareTools({ env: environment })
-    const box = boxAt(old.address, old.key), { from, to } = endsOf(box, 'postgresql')
+    const box = boxAt(old.address, old.key), { from, to } = endsOf(box, 'postgresql', await packingOf(box, 'postgresql'))
     await old.enter('replicatedctl app stop; docker run --rm -d --name runbooks-postgresql -v /data/circle/postgres/9.5/data:/var/lib/postgresql/data postgres:9.5.8; until docker exec runbooks-postgresql psql -U postgres -Atc "select 1"; do sleep 0.3; done')
     const databases = ['circle', 'conductor_production', 'contexts_service_production', 'cron_service_production', 'vms']
     const dump = `{ docker exec runbooks-postgresql pg_dumpall -U postgres --roles-only | grep circle; for one in ${databases.join(' ')}; do docker exec runbooks-postgresql pg_dump -U postgres --create --clean --if-exists $one; done; }`

@@ -52,6 +52,7 @@ sshd openssh-server
 ssh openssh-client
 sudo sudo
 postgres postgresql
+zstd zstd
 ip iproute2
 END
 if [[ ${#packages[@]} -gt 0 && $(id -u) == 0 ]] && command -v apt-get >/dev/null; then
@@ -150,6 +151,7 @@ report sshd 'apt-get install openssh-server'
 report ssh 'apt-get install openssh-client'
 report sudo 'apt-get install sudo'
 report postgres 'apt-get install postgresql'
+report zstd 'apt-get install zstd'
 report unshare 'apt-get install util-linux'
 report ip 'apt-get install iproute2'
 report ferretdb "a build of github.com/FerretDB/FerretDB@$FERRETDB"

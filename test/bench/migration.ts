@@ -34,7 +34,7 @@ export const memory = async (): Promise<void> => {
   console.log(`${'memory while 2 GB go through, and while 100 MB do'.padEnd(58)} ${''.padStart(6)}   ${mib(large)} and ${mib(small)}   (goal: flat)`)
 }
 
-const MEGABYTES = 200, PAIRS = 3
+const MEGABYTES = 1000, PAIRS = 2
 
 export const migration = async (folder: string, time: Time): Promise<void> => {
   const missing = lacking(...CLUSTER, 'kubectl', ...SERVICES_BOX) ?? (process.getuid?.() === 0 ? undefined : 'Only root makes containers.')

@@ -5,7 +5,7 @@
  */
 import { done, hours, isDone, minutes, step, verifyStep, type Step } from '../lib/effect.ts'
 import { flag, orNone, secret } from '../lib/inputs.ts'
-import { besides219, bucketField, haveObjects, haveStarted219, haveStopped, haveTokenInjectedAnew, mayStart, startedCheck219, stoppedCheck, type Storage } from '../lib/migration/after.ts'
+import { besides219, bucketField, haveObjects, haveStarted219, haveStopped, haveTokenForgotten, haveTokenInjected, mayStart, startedCheck219, stoppedCheck, tokenCheck, tokenNotes, type Storage } from '../lib/migration/after.ts'
 import { archiveIsWhole, roomForArchive } from '../lib/migration/archive.ts'
 import { boxAt, isStopped, stillRuns } from '../lib/migration/box.ts'
 import { allCame, box, comesFromSomewhere, host, leftOut, moved, proving, rest, sidesOf, sshKey } from '../lib/migration/inputs.ts'
@@ -16,7 +16,7 @@ import { cameAt, haveProof, proofByHand, proofCheck, proofNotes, proofs, provenB
 import { agreed, figuresAgree, migrationReport } from '../lib/migration/report.ts'
 import { labelOf } from '../lib/migration/scripts.ts'
 import { arrived, haveExported, haveStore } from '../lib/migration/stores.ts'
-import { haveNoContainers, haveTrialOver, noDeployIsOnItsWay, trialByHand, unlessOver } from '../lib/migration/back.ts'
+import { haveNoContainers, haveTrialOver, noDeployIsOnItsWay, OVER, trialByHand, unlessOver } from '../lib/migration/back.ts'
 import {
   claimIsGone, claimNotes, haveClaim, haveClaimAway, haveHelper, haveHelperAway, haveVaultDown, haveVaultOpen, haveVaultUp, helperIsGone, helperRuns, vaultIsGone, vaultIsOpen, vaultRuns,
 } from '../lib/migration/vault.ts'
@@ -57,7 +57,7 @@ export default runbooks(import.meta, {
         const { old, source, archive } = sidesOf(values), { stores, left } = moved(values)
         return [
           ...mayConfigure(['signing', 'encryption', 's3Bucket', 'gcsBucket'], FOR_MIGRATION),
-          ...(old.archive ? [] : [boxIsOf219(old), clocksAgree(old), boxIsBackedUp(old, source, stores)]), provenBefore(values, allCame(source, stores)), ...(values.from ? [archiveIsWhole(source, stores)] : [dataIsThere(old, stores, left)]),
+          ...(old.archive ? [] : [boxIsOf219(old), clocksAgree(old), boxIsBackedUp(old, source, stores)]), provenBefore(values, allCame(source, stores)), ...(values.from ? [archiveIsWhole(source, stores, old.archive ? undefined : old)] : [dataIsThere(old, stores, left)]),
           ...(archive && !values.from ? [roomForArchive(old, archive, stores)] : []), keysAreKnown(values.from ? source : old), storesAreInside(stores, left), volumesSuffice(values.from ? source : old, stores),
           bucketIsNamed(values), ...(values.trial ? [trialIsApart(old, values)] : []), backupIsRecent(), ...outsideIsBackedUp(left), downtimeIsKnown(old, source, stores),
         ]
@@ -77,7 +77,7 @@ export default runbooks(import.meta, {
         const { trial, signing, encryption, oldDomain, githubToken, handOver, from } = values
         const { old, source, archive } = sidesOf(values), { stores } = moved(values), files = { signing, encryption }
         const storage: Storage = { ...values, cloud: values.cloud as Storage['cloud'] }, webhooks = { oldDomain, githubToken, handOver }
-        const over = allCame(source, stores)
+        const over = allCame(source, stores), came = async () => (await over() ? cameAt(stores) : undefined)
         const store = (name: 'mongodb' | 'postgresql'): Step[] => (stores.includes(name) ? [step(name, `Move ${labelOf(name)}`, haveStore(source, name, old), {
           back: `2.19 has all of it still: npx tsx runbooks/migrate-2.19.ts back. What ${labelOf(name)} of 3.x had before is in its backup alone.`,
         })] : [])
@@ -87,7 +87,7 @@ export default runbooks(import.meta, {
           ...(archive && !from ? [
             ...stores.map((name) => step(`export-${name}`, `Keep ${labelOf(name)} in the archive`, haveExported(old, archive, name))), step('export-keys', 'Keep the keys in the archive', haveKeysKept(old, archive)),
           ] : []),
-          step('note', 'Note how many of each application of 3.x run', haveNotes(over, async () => ({ ...await claimNotes(), ...await proofNotes(values) }))),
+          step('note', 'Note how many of each application of 3.x run', haveNotes(over, async () => ({ ...await claimNotes(), ...await proofNotes(values), ...await tokenNotes(), [OVER]: null }))),
           step('hold', 'Scale the applications of 3.x down', haveHeld(over), { verify: async () => [heldCheck()], back: 'The same line scales them up again at its end.' }),
           ...store('mongodb'), ...store('postgresql'),
           ...(stores.includes('vault') ? [
@@ -103,8 +103,11 @@ export default runbooks(import.meta, {
           verifyStep('verify', 'Compare what both sides have counted', () => agreed(source, stores), async () => stores.map((name) => figuresAgree(source, name))),
           step('keys', 'Bring the keys of 2.19 into files', haveKeys(from ? source : old, files), { back: 'The files may stay: keep them where secrets are kept.' }),
           step('objects', 'Have the objects of 2.19 in the bucket of 3.x', haveObjects(storage)),
-          step('bot', 'Remove the job of the bot\'s token, which the next deploy makes anew', haveTokenInjectedAnew(() => cameAt(stores))),
+          step('bot', 'Remove the job of the bot\'s token, which the next deploy makes anew', haveTokenForgotten(came)),
           ...configure(async () => ({ signing: { file: signing, later: true }, encryption: { file: encryption, later: true }, ...bucketField(storage) })).map((one) => besides219(old, one)),
+          besides219(old, step('bot-again', 'See that the bot\'s token is put in again', haveTokenInjected(came), {
+            grace: { within: minutes(3), who: 'the deploy', seen: async () => 'no such job yet' }, verify: async () => [tokenCheck()],
+          })),
           step('start', 'Scale the applications of 3.x up, each to what it was', haveStarted(over, mayStart(old)), { verify: async () => [startedCheck()], back: 'npx tsx runbooks/migrate-2.19.ts back stops 3.x and starts 2.19.' }),
           ...(trial ? [] : [
             step('dns', 'By hand: let the name lead to 3.x', async () => {
@@ -122,7 +125,7 @@ export default runbooks(import.meta, {
           ...(handOver ? [] : [
             step('look', 'By hand: look at 3.x, and say when you have seen enough', haveTrialOver, { manual: { say: trialByHand, within: hours(72) } }),
             step('end', 'Scale the applications of 3.x down', haveHeld(async () => undefined), { verify: async () => [heldCheck()] }),
-            step('again', 'Start 2.19 again', haveStarted219(old, undefined), { verify: async () => [startedCheck219(old)] }),
+            step('again', 'Start 2.19 again', haveStarted219(old, 'what was built on 3.x in the trial is not in 2.19'), { verify: async () => [startedCheck219(old)] }),
           ]),
         ] : steps
       },

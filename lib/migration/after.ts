@@ -5,13 +5,14 @@
 import type { Check, Done, Effect, Step } from '../effect.ts'
 import { done, hours, isDone } from '../effect.ts'
 import { EXIT, fail } from '../fail.ts'
-import { heldBy, type Filled } from '../server/config.ts'
-import { list, ref, remove } from '../cluster/objects.ts'
+import { heldBy, savedAs, type Filled } from '../server/config.ts'
+import { setAndDeploy } from '../server/kots.ts'
+import { kubectl, list, ref, remove } from '../cluster/objects.ts'
 import { line } from '../shell.ts'
 import { readTool, runTool } from '../tools.ts'
 import type { Box } from './box.ts'
 import { isStopped, stillRuns, tell } from './box.ts'
-import { isHeld } from './held.ts'
+import { isHeld, notes, NOTES_NAME } from './held.ts'
 import type { Given } from './inputs.ts'
 
 /** Nothing of 3.x is started while 2.19 runs. */
@@ -66,43 +67,75 @@ export const startedCheck219 = (box: Box): Check => ({
   hint: async () => 'See its console, port 8800 of the box, for what keeps it.',
 })
 
-/** The job that puts the token of CircleCI's bot into the database ran on the one of before; the next deploy makes it anew where it is gone. */
-export const haveTokenInjectedAnew = (came: () => Promise<number>) => async (): Promise<Done | Effect[]> => {
-  const jobs = (await list('Job')).filter(({ metadata }) => metadata?.name?.startsWith('inject-bottoken'))
+/** The jobs that put the token of CircleCI's bot into the database; each deploy makes it where it is not there. */
+const jobs = async () => (await list('Job')).filter(({ metadata }) => metadata?.name?.startsWith('inject-bottoken'))
+const madeAt = ({ metadata }: { metadata?: { creationTimestamp?: Date } }): number => Date.parse(String(metadata?.creationTimestamp))
+
+/** That this installation has one: afterwards it is to have one again. */
+export const tokenNotes = async (): Promise<Record<string, string>> => ((await jobs()).length ? { bot: 'injected' } : {})
+
+/** When the data had come; undefined while not all of it has. */
+export type Came = () => Promise<number | undefined>
+
+/** The job that ran on the data of before is gone. */
+export const haveTokenForgotten = (came: Came) => async (): Promise<Done | Effect[]> => {
   const since = await came()
-  const old = jobs.filter(({ metadata }) => !since || Date.parse(String(metadata?.creationTimestamp)) < since)
-  return old.length ? old.map(({ metadata }) => remove(ref('Job', metadata?.name ?? ''), metadata?.uid)) : done(jobs.length ? 'it ran on the data of 2.19' : 'it is gone, and comes with the next deploy')
+  if (since === 0) return done('no store is moved')
+  const old = (await jobs()).filter((job) => since === undefined || madeAt(job) < since)
+  // Another deploy may have made it anew since the plan: its call names it by its uid, and the plan does not.
+  return old.length ? old.map(({ metadata }) => {
+    const { subject: _madeMeanwhile, ...effect } = remove(ref('Job', metadata?.name ?? ''), metadata?.uid)
+    return effect
+  }) : done('none of before is left')
 }
+
+/** It ran again, on the data of 2.19: with the deploy of the keys, or with one more where they were deployed already. */
+export const haveTokenInjected = (came: Came) => async (): Promise<Done | Effect[]> => {
+  const since = await came()
+  if (since === 0 || !(await notes())['bot']) return done(since === 0 ? 'no store is moved' : 'this installation had none')
+  if (since !== undefined && (await jobs()).some((job) => madeAt(job) >= since)) return done('it runs on the data of 2.19')
+  const same = await savedAs({ domain: await heldBy('domain') ?? '' })
+  return same ? [setAndDeploy(same)] : []
+}
+
+export const tokenCheck = (): Check => ({
+  say: 'the job of the bot\'s token is there again', within: 10 * 60_000, prints: 'yes',
+  command: { words: ['sh', '-c', `${line(kubectl(['get', 'jobs', '-o', 'name'], 'Job'))} | grep -q inject-bottoken && echo yes || ${line(kubectl(['get', 'configmap', NOTES_NAME, '-o', 'go-template={{if not .data.bot}}yes{{end}}'], 'ConfigMap'))}`] },
+  holds: async () => (await jobs()).length > 0 || !(await notes())['bot'] || 'it is not there yet',
+  hint: async () => 'Deploy once more in the admin console; it makes the job.',
+})
 
 export const CLOUDS = ['aws', 'gcp', 's3'] as const
 /** How a bucket is copied, and its objects counted, on each. */
-const BUCKETS: Record<(typeof CLOUDS)[number], { copy(from: string, to: string): string[]; count(bucket: string): string }> = {
-  aws: { copy: (from, to) => ['aws', 's3', 'sync', `s3://${from}`, `s3://${to}`, '--only-show-errors'], count: (bucket) => `${line(['aws', 's3', 'ls', '--recursive', `s3://${bucket}`])} | wc -l` },
-  gcp: { copy: (from, to) => ['gsutil', '-m', 'rsync', '-r', `gs://${from}`, `gs://${to}`], count: (bucket) => `${line(['gsutil', 'ls', `gs://${bucket}/**`])} | wc -l` },
-  s3: { copy: (from, to) => ['mc', 'mirror', '--quiet', from, to], count: (bucket) => `${line(['mc', 'ls', '--recursive', bucket])} | wc -l` },
+const BUCKETS: Record<(typeof CLOUDS)[number], { copy(from: string, to: string): string[]; missing(from: string, to: string): string; count(bucket: string): string }> = {
+  aws: { copy: (from, to) => ['aws', 's3', 'sync', `s3://${from}`, `s3://${to}`, '--only-show-errors'], missing: (from, to) => `${line(['aws', 's3', 'sync', `s3://${from}`, `s3://${to}`, '--dryrun'])} | wc -l`, count: (bucket) => `${line(['aws', 's3', 'ls', '--recursive', `s3://${bucket}`])} | wc -l` },
+  gcp: { copy: (from, to) => ['gsutil', '-m', 'rsync', '-r', `gs://${from}`, `gs://${to}`], missing: (from, to) => `{ ${line(['gsutil', '-m', 'rsync', '-n', '-r', `gs://${from}`, `gs://${to}`])} 2>&1 | grep -c '^Would copy' || true; }`, count: (bucket) => `${line(['gsutil', 'ls', `gs://${bucket}/**`])} | wc -l` },
+  s3: { copy: (from, to) => ['mc', 'mirror', '--quiet', from, to], missing: (from, to) => `{ ${line(['mc', 'diff', from, to])} | grep -c '^<' || true; }`, count: (bucket) => `${line(['mc', 'ls', '--recursive', bucket])} | wc -l` },
 }
 
 export interface Storage extends Pick<Given, 'storage' | 'bucket'> { cloud: (typeof CLOUDS)[number]; handOver: boolean }
 
 /** What the Config screen gets for the bucket: that of 2.19, where it is kept. */
 export const bucketField = ({ storage, bucket, cloud }: Storage): Filled =>
-  (storage === 'keep' ? cloud === 'gcp' ? { gcsBucket: bucket } : { s3Bucket: bucket } : {})
+  (storage === 'keep' ? cloud === 'gcp' ? { gcsBucket: bucket } : { s3Bucket: bucket.split('/').at(-1) ?? bucket } : {})
 
-const objectsIn = async ({ cloud }: Storage, bucket: string): Promise<number> => {
-  const { code, stdout, stderr } = await readTool(['bash', '-c', `set -o pipefail; ${BUCKETS[cloud].count(bucket)}`], { within: hours(1) })
-  if (code !== 0) throw fail(`The objects of ${bucket} cannot be counted: ${stderr.trim().split('\n').at(-1)}.`, `This should count them: ${BUCKETS[cloud].count(bucket)}`)
+const counted = async (script: string): Promise<number> => {
+  const { code, stdout, stderr } = await readTool(['bash', '-c', `set -o pipefail; ${script}`], { within: hours(1) })
+  if (code !== 0) throw fail(`The objects cannot be counted: ${stderr.trim().split('\n').at(-1)}.`, `This should count them: ${script}`)
   return Number(stdout.trim())
 }
+const objectsIn = ({ cloud }: Storage, bucket: string): Promise<number> => counted(BUCKETS[cloud].count(bucket))
 
 /** The objects of 2.19 are in the bucket of 3.x: it is the same one, or all of it is copied, as their number tells. */
 export const haveObjects = (given: Storage) => async (): Promise<Done | Effect[]> => {
   const { storage, bucket, cloud, handOver } = given
   if (storage === 'keep') return done(`3.x takes ${bucket} itself`)
-  const to = await heldBy(cloud === 'gcp' ? 'gcsBucket' : 's3Bucket')
+  const held = await heldBy(cloud === 'gcp' ? 'gcsBucket' : 's3Bucket'), alias = cloud === 's3' && bucket.includes('/') ? `${bucket.split('/')[0]}/` : ''
+  const to = held && `${alias}${held}`
   if (!to || to === bucket) throw fail(`3.x has ${to ? `the bucket ${bucket} of 2.19 itself` : 'no bucket'} in its Config screen, and was to have a copy of ${bucket}.`, 'Give it a bucket of its own (npx tsx runbooks/object-storage-aws.ts), put it into the Config screen, and repeat the same line.')
-  const [there, here] = [await objectsIn(given, bucket), await objectsIn(given, to)]
-  if (here >= there) return done(`${to} has ${here} objects, ${bucket} ${there}`)
+  const missing = await counted(BUCKETS[cloud].missing(bucket, to)), [there, here] = [await objectsIn(given, bucket), await objectsIn(given, to)]
+  if (!missing) return done(`each of the ${there} objects of ${bucket} is in ${to}, which has ${here}`)
   const words = BUCKETS[cloud].copy(bucket, to)
-  if (handOver) return done(`handed over: ${there - here} objects are missing in ${to}: ${line(words)}`)
+  if (handOver) return done(`handed over: ${missing} objects are missing in ${to}: ${line(words)}`)
   return [{ id: `copy ${bucket} to ${to}`, again: 'safe', command: { words }, call: () => runTool(words, `See what it says; what was copied stays: ${line(words)}`, hours(24)), watch: async () => `${await objectsIn(given, to)} of ${there} objects` }]
 }

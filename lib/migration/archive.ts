@@ -4,7 +4,7 @@
  * its files, so that a note of before never speaks for another archive. Installation guide 3.3.0, "Migration".
  */
 import { createHash } from 'node:crypto'
-import { existsSync, readdirSync, readFileSync, statfsSync, statSync } from 'node:fs'
+import { closeSync, existsSync, openSync, readdirSync, readFileSync, readSync, statfsSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { clock } from '../clock.ts'
 import { oncePerLook } from '../door.ts'
@@ -13,7 +13,7 @@ import { placeOf } from '../files.ts'
 import { human } from '../cluster/quantity.ts'
 import { quote } from '../shell.ts'
 import { readTool } from '../tools.ts'
-import type { Box, Seen, Sent } from './box.ts'
+import { isStopped, type Box, type Seen, type Sent } from './box.ts'
 import { fileIn, isDatabase, labelOf, type StoreName } from './scripts.ts'
 
 const NOTES = '.circleci-runbooks', KEYS = 'circle-data'
@@ -60,13 +60,25 @@ const opened = (given: string): Box => {
   }
 }
 
+/** The last words of a file. */
+const endOf = (path: string): string => {
+  const handle = openSync(path, 'r'), { size } = statSync(path), last = Buffer.alloc(Math.min(size, 512))
+  readSync(handle, last, 0, last.length, size - last.length)
+  closeSync(handle)
+  return last.toString()
+}
+
 const noteAt = (path: string): string => (existsSync(path) ? readFileSync(path, 'utf8') : '')
 
 /** It is whole, and of this 2.19: nobody but the operator knows that nothing has run since. */
-export const archiveIsWhole = (archive: Box, stores: StoreName[]) => preflight('archive', 'the archive has each store and the keys, and 2.19 has not run since it was made', async () => {
+export const archiveIsWhole = (archive: Box, stores: StoreName[], old?: Box) => preflight('archive', 'the archive has each store and the keys, and 2.19 has not run since it was made', async () => {
   const { sizes } = await archive.look(), folder = join(placeOf(archive.archive ?? ''), 'circleci_export')
   const empty = stores.filter((name) => !existsSync(join(folder, fileIn(name))) || !sizes[name])
   if (empty.length) return bad(`${folder} lacks ${empty.map((name) => fileIn(name)).join(', ')}`, `Name the folder in which circleci_export is, or leave out what is outside: ${empty.map(labelOf).join(', ')}.`)
+  const half = stores.filter((name) => existsSync(join(folder, NOTES, `${name}.exporting`)))
+  if (half.length) return bad(`an export of ${half.map(labelOf).join(' and ')} into ${folder} did not end`, 'Repeat the line with --export-dir, which sends it again.')
+  if (stores.includes('postgresql') && !endOf(join(folder, fileIn('postgresql'))).includes('dump complete')) return bad(`${fileIn('postgresql')} does not end as a whole dump does: a part of it is missing`, 'Bring the whole file, or export again.')
+  if (old && !isStopped(await old.look())) return bad(`2.19 runs on ${old.name}: an archive cannot be of now`, 'Leave --from out, and it is exported anew.')
   const newest = Math.max(...filesIn(folder).map(({ written }) => written))
   return ask(`The archive ${folder} was written on ${new Date(newest).toISOString().slice(0, 16).replace('T', ' ')} UTC (${stores.map((name) => `${labelOf(name)} ${human(BigInt(sizes[name] ?? 0))}`).join(', ')}). Was 2.19 stopped then, and has it not run since?`)
 })

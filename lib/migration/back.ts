@@ -29,7 +29,7 @@ export const noDeployIsOnItsWay = (): Check => ({
   hint: async () => `See it under Version History: ${adminConsole()}`,
 })
 
-const OVER = 'trial'
+export const OVER = 'trial'
 const isOver = async (): Promise<boolean> => (await notes())[OVER] === 'over'
 
 /** A step of a trial, of which nothing is wanted any more once that is over. */

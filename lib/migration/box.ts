@@ -19,6 +19,8 @@ export const FOLDERS = { postgresql: `${DATA}/postgres/9.5/data`, mongodb: `${DA
 
 /** Containers that are not the application's: Replicated's own, and ours. */
 const OTHERS = '^/?(replicated|premkit|statsd|retraced|runbooks-)'
+/** Names and images of the application; an agent that watches the machine is none of it. */
+const APPLICATION = /circle|mongo|postgres|vault|rabbit|redis|nomad|picard|frontend|contexts|workflow|slanger|exim/i
 
 /** A note of what was exported: which state of 2.19, the checksum of what went out, when it began and ended in seconds. */
 export interface Sent { of: string; sum: string; began: number; ended: number }
@@ -69,7 +71,7 @@ const MONGO = 'mongo:3.6.6', POSTGRES = 'postgres:9.5.8'
 export const IMAGES = { mongodb: MONGO, postgresql: POSTGRES } as const
 
 /** Vault writes whenever it is started: with the starting times of the containers, what it wrote last tells whether 2.19 has run again. */
-const RAN = `{ docker ps -aq --no-trunc | xargs -r docker inspect --format '{{.Name}} {{.State.StartedAt}}' | grep -Ev '${OTHERS}' | sort; find ${FOLDERS.vault} -type f -printf '%T@ %p\\n' 2>/dev/null | sort -n | tail -n 1; } | sha256sum | cut -c 1-16`
+const RAN = `{ docker ps -aq --no-trunc | xargs -r docker inspect --format '{{.Name}} {{.State.StartedAt}}' | grep -Ev '${OTHERS}' | sort; find ${FOLDERS.vault} -type f -printf '%T@ %p\\n' 2>/dev/null | sort -n | tail -n 1; true; } | sha256sum | cut -c 1-16`
 
 const LOOK = [
   'echo "time $(date +%s)"',
@@ -131,7 +133,7 @@ const parsed = (text: string): Seen => {
   const isOther = new RegExp(OTHERS)
   return {
     time: Number(one('time')), state: one('state') || 'unknown', version: one('version') || undefined,
-    running: names.filter(({ name }) => !isOther.test(name)).map(({ name }) => name),
+    running: names.filter(({ name, image }) => !isOther.test(name) && APPLICATION.test(`${name} ${image}`)).map(({ name }) => name),
     ours: names.filter(({ name }) => name.startsWith('runbooks-')).map(({ name }) => name),
     ran: one('ran') ?? '',
     sizes: Object.fromEntries(all('size').map(([name, kib]) => [name, Number(kib) * 1024])),
@@ -177,15 +179,16 @@ const ANSWERS = { postgresql: 'psql -U postgres -Atc "select 1"', mongodb: 'mong
 /** The stopped store's own server runs on its data, for the export alone; the guide's script has the same image and the same data. */
 export const serve = (box: Box, store: keyof typeof IMAGES): Effect => {
   const name = containerOf(store)
-  const script = `docker inspect ${name} >/dev/null 2>&1 || docker run --rm -d --name ${name} -v ${FOLDERS[store]}:${MOUNTS[store]} ${IMAGES[store]} >/dev/null; `
+  // Two servers on one folder would damage it, and no lock of theirs sees the other: they are in containers of their own.
+  const script = `[ "$(replicatedctl app status --template '{{range .}}{{.State}}{{end}}')" = stopped ] || { echo '2.19 is not stopped' >&2; exit 1; }; docker inspect ${name} >/dev/null 2>&1 || docker run --rm -d --name ${name} -v ${FOLDERS[store]}:${MOUNTS[store]} ${IMAGES[store]} >/dev/null; `
     + `for n in {1..100}; do docker exec ${name} ${ANSWERS[store]} >/dev/null 2>&1 && exit 0; sleep 3; done; docker logs --tail 5 ${name} >&2; exit 1`
   return { id: `serve ${store}`, again: 'safe', command: asRoot(box, script), call: act(box, script, minutes(6)) }
 }
 
 /** Ends those servers. */
 export const unserve = (box: Box, names: string[]): Effect => {
-  const script = `docker rm -f ${names.map(quote).join(' ')}`
-  return { id: `end ${names.join(', ')}`, again: 'safe', command: asRoot(box, script), call: act(box, `${script} >/dev/null`, minutes(2)) }
+  const all = names.map(quote).join(' '), script = `docker stop -t 120 ${all} >/dev/null 2>&1; docker rm -f ${all} >/dev/null 2>&1; true`
+  return { id: `end ${names.join(', ')}`, again: 'safe', command: asRoot(box, script), call: act(box, script, minutes(5)) }
 }
 
 /** In a script on the box: a command in the container of a store. */
@@ -200,9 +203,10 @@ export const SUM = '{ if command -v openssl >/dev/null; then openssl dgst -sha25
  * Its second output is a copy of the first, of which the checksum is made.
  */
 export const exporting = ({ notes, fingerprint, archive }: Box, store: string, prepare: string, dump: string, pack: string, counts: string): string => [
-  'set -euo pipefail', `notes=${quote(notes)}`, 'mkdir -p -m 0700 "$notes"', `rm -f "$notes"/${store}.sent`, 'began=$(date +%s)', 'exec 4>&1', ...(prepare ? [prepare] : []),
-  `sum=$({ { ${dump}; } | ${pack} | tee /dev/fd/3 >&4; } 3>&1 | ${archive ? 'sha256sum' : SUM})`, `{ ${counts}; } > "$notes"/${store}.counts`,
-  `echo "$(${fingerprint}) \${sum%% *} $began $(date +%s)" > "$notes"/${store}.part`, `mv "$notes"/${store}.part "$notes"/${store}.sent`,
+  'set -euo pipefail', `notes=${quote(notes)}`, 'mkdir -p -m 0700 "$notes"', `rm -f "$notes"/${store}.sent`, 'began=$(date +%s)', `of=$(${fingerprint})`, 'exec 4>&1', ...(prepare ? [prepare] : []),
+  // A substitution begins without -e: a dump that fails before the last one would go unseen.
+  `sum=$({ { set -e; ${dump}; } | ${pack} | tee /dev/fd/3 >&4; } 3>&1 | ${archive ? 'sha256sum' : SUM})`, `{ ${counts}; } > "$notes"/${store}.counts`,
+  `echo "$of \${sum%% *} $began $(date +%s)" > "$notes"/${store}.part`, `mv "$notes"/${store}.part "$notes"/${store}.sent`,
 ].join('; ')
 
 /** What was counted at the export. */

@@ -50,8 +50,8 @@ export const note = async (data: Record<string, string | null>): Promise<Effect>
   ...patch(NOTES, { data }), id: `note ${Object.keys(data).length} values`,
 } : {
   id: `note ${Object.keys(data).length} values`, again: 'guarded',
-  command: { words: kubectl(['create', 'configmap', NOTES.name, ...Object.entries(data).map(([key, value]) => `--from-literal=${key}=${value ?? ''}`)], 'ConfigMap') },
-  call: () => request('POST', collection('ConfigMap'), { body: { apiVersion: 'v1', kind: 'ConfigMap', metadata: { name: NOTES.name }, data } }),
+  command: { words: kubectl(['create', 'configmap', NOTES.name, ...Object.entries(data).filter(([, value]) => value !== null).map(([key, value]) => `--from-literal=${key}=${value}`)], 'ConfigMap') },
+  call: () => request('POST', collection('ConfigMap'), { body: { apiVersion: 'v1', kind: 'ConfigMap', metadata: { name: NOTES.name }, data: Object.fromEntries(Object.entries(data).filter(([, value]) => value !== null)) } }),
 })
 
 const REPLICAS = 'replicas.'
@@ -61,12 +61,12 @@ const counted = async (): Promise<Record<string, string>> =>
   Object.fromEntries((await applications()).flatMap((one) => ((one.spec?.replicas ?? 1) > 0 ? [[`${REPLICAS}${nameOf(one)}`, String(one.spec?.replicas ?? 1)] as const] : [])))
 
 /** How 3.x stands is noted: how many of each ran, and `more`. `over` is why nothing of it is wanted any more. */
-export const haveNotes = (over: () => Promise<string | undefined>, more: () => Promise<Record<string, string>>) => async (): Promise<Done | Effect[]> => {
+export const haveNotes = (over: () => Promise<string | undefined>, more: () => Promise<Record<string, string | null>>) => async (): Promise<Done | Effect[]> => {
   const why = await over()
   if (why) return done(why)
-  const [now, kept] = [{ ...await counted(), ...await more() }, await notes()]
+  const [now, kept]: [Record<string, string | null>, Record<string, string>] = [{ ...await counted(), ...await more() }, await notes()]
   // A deploy on the way, by which one of each runs, is not how many there were.
-  const missing = Object.entries(now).filter(([key, value]) => (key.startsWith(REPLICAS) ? Number(kept[key] ?? 0) < Number(value) : kept[key] !== value))
+  const missing = Object.entries(now).filter(([key, value]) => (key.startsWith(REPLICAS) ? Number(kept[key] ?? 0) < Number(value) : (kept[key] ?? null) !== value))
   return missing.length ? [await note(Object.fromEntries(missing))] : done(Object.keys(now).length ? 'it is noted' : 'nothing of it runs')
 }
 

@@ -12,7 +12,7 @@ import { flow } from '../flow.ts'
 import { duration } from '../plan.ts'
 import { database, isExternal, isReady } from '../server/databases.ts'
 import { heldBy } from '../server/config.ts'
-import { line } from '../shell.ts'
+import { line, quote } from '../shell.ts'
 import type { Box } from './box.ts'
 import { FOLDERS, IMAGES, isStopped } from './box.ts'
 import type { Given } from './inputs.ts'
@@ -108,7 +108,8 @@ export const trialIsApart = (box: Box, { storage, oldDomain }: Given) => preflig
   const [domain, client] = [await heldBy('domain'), await heldBy('clientId')]
   if (storage !== 'copy') return bad('a trial on the bucket of 2.19 would change it', 'Add --storage copy.')
   if (!oldDomain || domain === oldDomain) return bad(`both have the name ${domain ?? oldDomain ?? 'that is not known'}`, 'Name that of 2.19 with --old-domain, and give 3.x another one.')
-  const { stdout } = await box.read(`replicatedctl app-config export 2>/dev/null | grep -cF ${client ?? 'no-client'} || true`)
+  const { code, stdout } = client ? await box.read(`set -o pipefail; config=$(replicatedctl app-config export) && grep -cF ${quote(client)} <<<"$config" || [ -n "$config" ]`) : { code: 1, stdout: '' }
+  if (!domain || code !== 0) return ask(`Whether 3.x has a name and an OAuth app of its own cannot be seen. Has it, and not those of 2.19?`)
   return Number(stdout.trim()) > 0 ? bad(`3.x has the OAuth app of 2.19 (${client})`, 'Make one for the trial: npx tsx runbooks/github-oauth-app.ts; then put it into KOTS, and deploy.') : ok(`${domain} beside ${oldDomain}, with an OAuth app of its own`)
 })
 

@@ -44,9 +44,10 @@ export const provenBefore = (given: Proving, over: () => Promise<string | undefi
 })
 
 /** What is noted of it, before anything is moved. */
-export const proofNotes = async (given: Proving): Promise<Record<string, string>> => {
+export const proofNotes = async (given: Proving): Promise<Record<string, string | null>> => {
   const project = await projectOf(given), run = project && await lastRun(project)
-  return run && !trouble(run) ? { [BEFORE]: when(run) } : {}
+  // What a migration of before has noted says nothing of this one.
+  return { [AFTER]: null, ...(run && !trouble(run) ? { [BEFORE]: when(run) } : {}) }
 }
 
 /** When the last store had come, in milliseconds. */

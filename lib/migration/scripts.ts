@@ -41,7 +41,7 @@ const ofEach = (what: string, query: string, where = ''): string =>
 const ROWS = ofEach('count', 'select count(*) as c from %I.%I')
 /** The contexts, which people miss first: the same text of each row on both sides. */
 const CONTEXTS = ofEach('sample', "select md5(string_agg(t::text, ''|'' order by t::text)) as c from %I.%I t", " and current_database() like 'contexts%'")
-const countEach = (psql: string): string => `for one in $(${psql} -d postgres -c "${DATABASES}"); do ${psql} -d "$one" -c "${ROWS}"; ${psql} -d "$one" -c "${CONTEXTS}"; done`
+const countEach = (psql: string): string => `counted=$(${psql} -d postgres -c "${DATABASES}"); for one in $counted; do ${psql} -d "$one" -c "${ROWS}"; ${psql} -d "$one" -c "${CONTEXTS}"; done`
 
 /** The role that 3.x works with keeps its own password; one that is there already is changed, and not made again. */
 const ROLES = `sed -E '/^(CREATE|ALTER) ROLE "?postgres"?[ ;]/d; s/^CREATE ROLE (.*);$/DO $$ BEGIN CREATE ROLE \\1; EXCEPTION WHEN duplicate_object THEN NULL; END $$;/'`
@@ -53,10 +53,10 @@ const PG = 'psql -U postgres -AtqX'
 const DOCUMENTS = 'var sum = function (text) { var all = 7; for (var at = 0; at < text.length; at++) all = (all * 31 + text.charCodeAt(at)) | 0; return all }; '
   + 'db.getMongo().getDBNames().filter(function (name) { return !/^(admin|local|config)$/.test(name) }).sort().forEach(function (name) { var one = db.getSiblingDB(name); '
   + 'one.getCollectionNames().filter(function (each) { return !/^system[.]/.test(each) }).sort().forEach(function (each) { var all = one.getCollection(each); '
-  + 'print("count " + name + "." + each + " " + all.find().count()); '
+  + 'print("count " + name + "." + each + " " + all.find().itcount()); '
   + 'if (/^(projects|users)$/.test(each)) print("sample " + name + "." + each + " " + sum(JSON.stringify(all.find().sort({ _id: -1 }).limit(50).toArray()))) }) })'
 /** A newer shell that reads a script draws its prompt in front of what that prints. */
-const FIGURES = "grep -oE '(count|sample) [^ ]+ [^ ]+$' || true"
+const FIGURES = "{ grep -oE '(count|sample) [^ ]+ [^ ]+$' || true; }"
 
 export const FACTS: Record<StoreName, Store> = {
   mongodb: {
@@ -90,7 +90,7 @@ const MENDED = '/^COPY .* FROM stdin;$/ { copying = 1 } copying { print; if ($0 
   + '/^CREATE ROLE / { name = $3; sub(/;$/, "", name); print "DO $$ BEGIN CREATE ROLE " name "; EXCEPTION WHEN duplicate_object THEN NULL; END $$;"; next } '
   + '/^DROP DATABASE / && $3 != "IF" { sub(/^DROP DATABASE /, "DROP DATABASE IF EXISTS ") } { print }'
 const ROWS_IN = '/^.connect / { base = $NF; gsub(/["\']|dbname=/, "", base) } /^SET search_path = / { schema = $4; gsub(/[,;]/, "", schema) } '
-  + '/^COPY .* FROM stdin;$/ { table = index($2, ".") ? $2 : schema "." $2; rows = 0; copying = 1; next } copying && $0 == "\\\\." { print "count " base "." table " " rows; copying = 0; next } copying { rows++ }'
+  + '/^COPY .* FROM stdin;$/ { table = index($2, ".") ? $2 : schema "." $2; rows = 0; copying = 1; next } copying && $0 == "\\\\." { print "count " base "." table " " rows; copying = 0; next } copying { rows++ } END { if (copying) exit 1 }'
 
 /** How a store lies in an archive, in the layout of the guide's script, and goes from there into its pod; `keep` puts it there. */
 interface Archived { file: string; dump: string; counts: string; load?: string; kept?: string; keep: string }
@@ -104,7 +104,7 @@ export const ARCHIVED: Record<StoreName, Archived> = {
     load: `rm -rf /bitnami/mongodb/.circleci-runbooks/dump && mkdir /bitnami/mongodb/.circleci-runbooks/dump && cd /bitnami/mongodb/.circleci-runbooks/dump && tar -x && `
       + `printf '%s\\n' "$MONGODB_ROOT_PASSWORD" | mongorestore --quiet --drop -u root --authenticationDatabase admin --nsExclude 'admin.*' --nsExclude 'config.*' circleci-mongo-export && cd / && rm -rf /bitnami/mongodb/.circleci-runbooks/dump`,
     kept: `${inContainer('mongodb')} sh -c 'cd /data/db && rm -rf runbooks-dump && mongodump --quiet --out runbooks-dump && rm -rf runbooks-dump/admin && tar -c --transform s,^runbooks-dump,circleci-mongo-export, runbooks-dump && rm -rf runbooks-dump'`,
-    keep: 'gzip -dcf | tar -x',
+    keep: 'rm -rf circleci-mongo-export && gzip -dcf | tar -x',
   },
   vault: {
     file: 'circleci-vault/vault-backup.tar.gz', dump: 'gzip -dcf circleci-vault/vault-backup.tar.gz', counts: `echo "count vault.files $(gzip -dcf circleci-vault/vault-backup.tar.gz | tar -t | grep -vc '/$')"`,

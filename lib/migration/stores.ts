@@ -183,8 +183,8 @@ export const haveExported = (box: Box, archive: Box, name: StoreName) => async (
   const { prepare, dump, counts } = FACTS[name], { keep, kept: own = dump } = ARCHIVED[name]
   const there = line(box.words(exporting(box, name, prepare, own, GZIP.pack, counts)))
   const script = [
-    'set -euo pipefail', 'umask 077', `notes=${quote(archive.notes)}`, 'mkdir -p "$notes" circleci-pg-export circleci-mongo-export circleci-vault', `rm -f "$notes"/${name}.kept`,
-    `sum=$({ ${there} | tee /dev/fd/3 | ${keep}; } 3>&1 | sha256sum)`, `${line(countsWords(box, name))} > "$notes"/${name}.of-2.19`, `echo "\${sum%% *}" > "$notes"/${name}.kept`,
+    'set -euo pipefail', 'umask 077', `notes=${quote(archive.notes)}`, 'mkdir -p "$notes" circleci-pg-export circleci-mongo-export circleci-vault', `rm -f "$notes"/${name}.kept`, `touch "$notes"/${name}.exporting`,
+    `sum=$({ ${there} | tee /dev/fd/3 | { ${keep}; }; } 3>&1 | sha256sum)`, `${line(countsWords(box, name))} > "$notes"/${name}.of-2.19`, `echo "\${sum%% *}" > "$notes"/${name}.kept`, `rm "$notes"/${name}.exporting`,
   ].join('; ')
   return whileServed(box, name, {
     id: `export ${name}`, again: 'safe', command: { words: archive.words(script) },

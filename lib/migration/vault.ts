@@ -86,12 +86,14 @@ export const haveClaim = (box: Box) => unlessArrived(box, async () => {
 export const haveHelper = (box: Box) => unlessArrived(box, async () => {
   const pod = await read(HELPER)
   if (pod) return isGoing(pod) || pod.status?.phase !== 'Running' ? [] : done('the pod that fills the volume runs')
-  const container = (await read(SET))?.spec?.template.spec?.containers.find(({ name }) => name === 'vault')
+  // Whatever lets Vault's pod start on its nodes lets this one.
+  const { containers = [], imagePullSecrets, serviceAccountName, nodeSelector, tolerations, securityContext } = (await read(SET))?.spec?.template.spec ?? {}
+  const container = containers.find(({ name }) => name === 'vault')
   const body = {
     apiVersion: 'v1', kind: 'Pod', metadata: { name: HELPER.name, labels: { 'circleci-runbooks': 'migration' } },
     spec: {
-      restartPolicy: 'Never', volumes: [{ name: 'data', persistentVolumeClaim: { claimName: CLAIM.name } }],
-      containers: [{ name: 'vault', image: container?.image ?? 'vault:1.1.2', command: ['sh', '-c', 'trap exit TERM; sleep 864000 & wait'], volumeMounts: [{ name: 'data', mountPath: '/vault/file' }] }],
+      ...JSON.parse(JSON.stringify({ imagePullSecrets, serviceAccountName, nodeSelector, tolerations, securityContext })) as object, restartPolicy: 'Never', volumes: [{ name: 'data', persistentVolumeClaim: { claimName: CLAIM.name } }],
+      containers: [{ name: 'vault', image: container?.image ?? 'vault:1.1.2', command: ['sh', '-c', 'trap exit TERM; sleep 864000 & wait'], volumeMounts: [{ name: 'data', mountPath: '/vault/file' }], ...(container?.securityContext ? { securityContext: container.securityContext } : {}) }],
     },
   }
   return [{

@@ -24,23 +24,24 @@ const records = (world: World, argv: string[]): Output => {
 }
 
 /** Buckets of a migration: their objects are listed, or copied from one to the other. */
-const objects = ({ box }: World, from: string | undefined, to: string): Output => {
+const objects = ({ box }: World, from: string | undefined, to: string, dry: boolean): Output => {
   const there = box?.objects[from ?? to]
   if (!box || there === undefined) return { ...failed('An error occurred (NoSuchBucket) when calling the ListObjectsV2 operation: The specified bucket does not exist'), code: 254 }
   if (!from) return printed(Array.from({ length: there }, (_, n) => `2022-11-21 09:12:44       1024 object-${n}\n`).join(''))
+  if (dry) return printed(Array.from({ length: Math.max(0, there - (box.objects[to] ?? 0)) }, (_, n) => `(dryrun) copy: object-${n}\n`).join(''))
   box.objects[to] = Math.max(there, box.objects[to] ?? 0)
   return printed('')
 }
 
 export const aws: Tool = {
   name: ({ argv }) => `aws ${argv.slice(0, 2).join(' ')}`,
-  mutates: ({ argv }) => argv[1] === 'change-resource-record-sets' || argv[1] === 'sync',
+  mutates: ({ argv }) => argv[1] === 'change-resource-record-sets' || (argv[1] === 'sync' && !argv.includes('--dryrun')),
   play: (world, { argv }) => {
     const words = argv.join(' ')
     if (/^route53 (list|change)-resource-record-sets$/.test(argv.slice(0, 2).join(' '))) return records(world, argv)
     if (words === 'route53 list-hosted-zones --output json') return printed(JSON.stringify(awsZones(world)))
     const [, from, to] = /^s3 (?:sync s3:\/\/(\S+)|ls --recursive) s3:\/\/(\S+)/.exec(words) ?? []
-    if (to) return objects(world, from, to)
+    if (to) return objects(world, from, to, argv.includes('--dryrun'))
     const [, type = ''] = /^ec2 describe-instance-types --instance-types (\S+) --output json --region \S+( --profile \S+)?$/.exec(words) ?? []
     if (!type) return notPlayed(`aws ${argv.slice(0, 2).join(' ')}`, 'aws-cli.ts')
     const found = TYPES[type]

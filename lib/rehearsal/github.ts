@@ -14,7 +14,7 @@ export const githubSecrets = [REHEARSED.secret, REHEARSED.token, TOKEN]
 const answer = (status: number, said: unknown) => ({ stdout: JSON.stringify({ status, text: JSON.stringify(said) }), stderr: '', code: 0 })
 
 /** People set their projects up anew within ten minutes of the deploy that moved them. */
-const webhookHost = ({ time, kots }: World): string => (time - Date.parse(newest(kots).deployedAt ?? '') > 600_000 ? 'circleci.example.com' : 'old.example.com')
+const webhookHost = ({ time, kots, box }: World): string => (Object.keys(box?.sent ?? {}).length && time - Date.parse(newest(kots).deployedAt ?? '') > 600_000 ? 'circleci.example.com' : 'old.example.com')
 
 /** It takes the way of the tools, so that faults meet it too; the secrets stand in what it reads. */
 export const web: Tool = {

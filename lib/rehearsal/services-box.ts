@@ -73,7 +73,7 @@ const scriptIn = (word: string): string | undefined => {
 
 const WORK: [string, RegExp][] = [
   ['look', /^echo "time /], ['stop', /^replicatedctl app stop$/], ['start', /^replicatedctl app start$/], ['config', /app-config export/], ['status', /^replicatedctl app status/],
-  ['end', /^docker rm -f (.*?)( >\/dev\/null)?$/], ['serve', /docker run --rm -d --name (\S+)/], ['export', /\/(\w+)\.part/], ['counts', /\/(\w+)\.counts/], ['key', /encryption-keys\/(\w+)$/], ['sample', /head -c \d+ \| gzip/],
+  ['end', /^docker stop -t 120 (.*?) >/], ['serve', /docker run --rm -d --name (\S+)/], ['export', /\/(\w+)\.part/], ['counts', /\/(\w+)\.counts/], ['key', /encryption-keys\/(\w+)$/], ['sample', /head -c \d+ \| gzip/],
 ]
 
 const workOf = ({ argv }: Call): { work: string; what: string } => {
@@ -128,7 +128,7 @@ const tell = (world: World, box: BoxWorld, what: 'stop' | 'start'): Output => {
 /** All of a store goes out, and is noted; a connection that breaks gives a part of it, and notes nothing. */
 const send = (world: World, box: BoxWorld, store: string, packed: boolean): Output => {
   if (store !== 'vault' && !box.ours.includes(`runbooks-${store}`)) return { stdout: '', stderr: `Error: No such container: runbooks-${store}\n`, code: 1 }
-  const made = `${store} of ${ran(box)}\n`, text = packed ? tar('circleci-mongo-export/circle_ghe/organizations.bson', made) : made
+  const made = `${store} of ${ran(box)}\n-- PostgreSQL database dump complete\n`, text = packed ? tar('circleci-mongo-export/circle_ghe/organizations.bson', made) : made
   if (box.rules.loses) {
     box.rules.loses -= 1
     return { stdout: text.slice(0, 10), stderr: 'client_loop: send disconnect: Broken pipe\n', code: 255 }

@@ -31,7 +31,7 @@ describe('reads', () => {
 
   test('what is not played says which file to extend', async () => {
     const { send } = await start()
-    for (const [method, path] of [['GET', '/api/v1/limitranges'], ['DELETE', `${core}/persistentvolumeclaims/data-vault-0`], ['GET', `${core}/pods?watch=true`]] as const) {
+    for (const [method, path] of [['GET', '/api/v1/limitranges'], ['DELETE', `${core}/services/output-processor`], ['GET', `${core}/pods?watch=true`]] as const) {
       const { code, body } = await send(method, path)
       expect([code, body.message]).toEqual([501, expect.stringContaining('extend lib/rehearsal/kubernetes.ts')])
     }

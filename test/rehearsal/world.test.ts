@@ -121,7 +121,7 @@ const bundle = join(folder, 'serve.mjs')
 const children: ChildProcess[] = []
 
 beforeAll(() => {
-  const banner = { js: "import { createRequire } from 'node:module'; const require = createRequire(import.meta.url)" }
+  const banner = { js: "import { createRequire as makeRequire } from 'node:module'; const require = makeRequire(import.meta.url)" }
   buildSync({ entryPoints: [join(import.meta.dirname, 'serve.ts')], outfile: bundle, bundle: true, platform: 'node', format: 'esm', logLevel: 'error', banner })
 })
 afterEach(() => {

@@ -10,7 +10,7 @@ import { partsOf } from '../../lib/parts.ts'
 import { filesBelow, stage, type Stage } from './harness.ts'
 
 const root = new URL('../..', import.meta.url).pathname
-const VALUES = 'CIRCLECI_NAMESPACE=circleci-server\nOBJECT_STORAGE_BUCKET=my-objects\nOBJECT_STORAGE_EXPIRY=30\nAWS_REGION=us-east-1\nCIRCLECI_DOMAIN=circleci.example.com\nTLS_DNS=route53\nTLS_MAIL=ops@example.com\nVM_USERS_CIDR=203.0.113.0/24\nVELERO_BUCKET=my-backups\n'
+const VALUES = 'CIRCLECI_NAMESPACE=circleci-server\nOBJECT_STORAGE_BUCKET=my-objects\nOBJECT_STORAGE_EXPIRY=30\nAWS_REGION=us-east-1\nCIRCLECI_DOMAIN=circleci.example.com\nTLS_DNS=route53\nTLS_MAIL=ops@example.com\nVM_USERS_CIDR=203.0.113.0/24\nVELERO_BUCKET=my-backups\nGITHUB_ORG=my-org\n'
 const MAIL = { email_smtp_host: 'smtp.example.com', email_smtp_user: 'ops', email_smtp_password: 'not a real one', email_from: 'ci@example.com' }
 const flat = (text: string) => text.replaceAll(/ \\\n/g, ' ').replaceAll(/\s+/g, ' ')
 
@@ -81,7 +81,7 @@ describe('status', () => {
   test('a cluster of your own and a certificate of your own are no parts', async () => {
     const world = begun()
     writeFileSync(join(world.state, '.env'), `${VALUES}CIRCLECI_CONTEXT=prod-ci\nTLS_CERTIFICATE=mine.pem\nTLS_KEY=mine.key\n`)
-    expect((await stateIn(world)).parts.map(({ name }) => name)).toEqual(['object-storage-aws', 'gen-keysets make', 'github-oauth-app', 'install-server', 'output-processor', 'nomad-terraform', 'vm-service-aws', 'velero-aws'])
+    expect((await stateIn(world)).parts.map(({ name }) => name)).toEqual(['object-storage-aws', 'gen-keysets make', 'github-oauth-app', 'install-server', 'output-processor', 'nomad-terraform', 'vm-service-aws', 'realitycheck', 'velero-aws'])
   })
 
   test('on the screen, with the lines to type', async () => {
@@ -169,7 +169,7 @@ describe('make', () => {
       stopped.push(/stopped at ([\w -]+) \(/.exec(all)?.[1] ?? all)
       if (stopped.length > 12) break
     }
-    expect(stopped).toEqual(['object-storage-aws', 'install-server', 'nomad-terraform', 'nomad-autoscaler', 'vm-service-aws', 'velero-aws'])
+    expect(stopped).toEqual(['object-storage-aws', 'install-server', 'nomad-terraform', 'nomad-autoscaler', 'vm-service-aws', 'realitycheck', 'velero-aws'])
     expect(essence(JSON.parse(worldOf(state, 'aws')) as World)).toEqual(ends['aws'])
   })
 

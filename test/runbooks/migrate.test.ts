@@ -55,7 +55,8 @@ describe('a migration', () => {
     expect(came(world.world())).toHaveLength(3)
   })
 
-  test('a full volume stops it; once there is room it goes on at that store', async () => {
+  test('volume-full: it stops; once there is room it goes on at that store', async () => {
+    // As in the scenario volume-full, but for the store that has come before.
     const world = stage('migration')
     expect((await move(world, '--until', 'mongodb')).code).toBe(0)
     const first = world.world().box?.sent['mongodb']
@@ -110,7 +111,7 @@ describe('a migration', () => {
     const world = stage('migration'), token = 'ghp_thetokenofthetestthatmayseehooks'
     const { code, all } = await world.run('migrate-2.19', [...MOVE, '--old-domain', 'old.example.com', ...YES], { env: { GITHUB_TOKEN: token } })
     expect(code, all).toBe(0)
-    expect(all).toContain('3 are left: https://github.com/acme/api')
+    expect(all).toContain('https://github.com/acme/api')
     expect(all).toContain('those of 3 projects lead to 3.x')
     expect(all).not.toContain(token)
   })
@@ -214,7 +215,7 @@ describe('an archive', () => {
     expect(came(other.world())).toHaveLength(3)
     expect((await other.run('migrate-2.19', line)).stderr).toContain('Nothing to do')
     // Another archive in its place is another one, whatever notes lie beside it.
-    writeFileSync(join(filesOf(other), 'archive/circleci_export/circleci-pg-export/circle.sql'), 'postgresql of another\n')
+    writeFileSync(join(filesOf(other), 'archive/circleci_export/circleci-pg-export/circle.sql'), 'postgresql of another\n-- PostgreSQL database dump complete\n')
     const before = came(other.world())
     expect((await other.run('migrate-2.19', [...line, '--until', 'postgresql'])).code).toBe(0)
     expect(came(other.world())).not.toEqual(before)

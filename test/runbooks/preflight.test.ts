@@ -11,7 +11,7 @@ const root = new URL('../..', import.meta.url).pathname
 const VALUES: Record<string, string> = {
   OBJECT_STORAGE_BUCKET: 'my-objects', OBJECT_STORAGE_EXPIRY: '30', AWS_REGION: 'us-east-1', CIRCLECI_DOMAIN: 'circleci.example.com', TLS_DNS: 'route53', TLS_MAIL: 'ops@example.com', CIRCLECI_NAMESPACE: 'circleci-server',
   CLOUDSDK_CORE_PROJECT: 'my-project', GKE_REGION: 'europe-west1', MC_ALIAS: 'my-provider', S3_ENDPOINT: 'https://minio.example.com:9000',
-  NOMAD_STATE: 's3://my-states/nomad.tfstate', NOMAD_ZONE: 'europe-west1-b', VM_ZONE: 'europe-west1-b', VM_USERS_CIDR: '203.0.113.0/24', VELERO_BUCKET: 'my-backups',
+  NOMAD_STATE: 's3://my-states/nomad.tfstate', NOMAD_ZONE: 'europe-west1-b', VM_ZONE: 'europe-west1-b', VM_USERS_CIDR: '203.0.113.0/24', VELERO_BUCKET: 'my-backups', GITHUB_ORG: 'my-org',
 }
 const flat = (text: string) => text.replaceAll(/ \\\n/g, ' ').replaceAll(/\s+/g, ' ')
 

@@ -56,8 +56,7 @@ describe('a migration', () => {
   })
 
   test('volume-full: it stops; once there is room it goes on at that store', async () => {
-    // As in the scenario volume-full, but for the store that has come before.
-    const world = stage('migration')
+    const world = stage('volume-full', ({ box }) => { if (box) box.rules.full = false })
     expect((await move(world, '--until', 'mongodb')).code).toBe(0)
     const first = world.world().box?.sent['mongodb']
     world.change(({ box }) => { if (box) box.rules.full = true })

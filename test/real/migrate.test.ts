@@ -4,7 +4,7 @@
  */
 import { delimiter, join } from 'node:path'
 import { mkdirSync, readFileSync, statSync } from 'node:fs'
-import { afterAll, beforeAll, beforeEach, expect, onTestFinished, test } from 'vitest'
+import { afterAll, beforeAll, beforeEach, expect, onTestFinished, test, vi } from 'vitest'
 import { keysetOf } from '../../lib/rehearsal/keysets.ts'
 import { line as shellLine } from '../../lib/shell.ts'
 import { processesDuring } from '../processes-seen.ts'
@@ -19,6 +19,9 @@ import { SERVICES_BOX, servicesBox, type ServicesBox } from './services-box.ts'
 
 const BUNDLE = new URL('../../dist/migrate-2.19.mjs', import.meta.url).pathname
 const PARTS: ComponentName[] = [...SERVICES_BOX, 'vault']
+
+// A whole migration, several times over.
+vi.setConfig({ testTimeout: 600_000, hookTimeout: 300_000 })
 
 /** Enough for something to happen in the middle. */
 const MEGABYTES = 120

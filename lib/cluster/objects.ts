@@ -170,6 +170,19 @@ const changed = (body: unknown, before: unknown, after: unknown, path: string): 
   return Object.entries(body).flatMap(([key, value]) => changed(value, part(before, key), part(after, key), path.includes(' ') ? `${path}.${key}` : `${path} ${key}`))
 }
 
+/** So many replicas, as `kubectl scale` sets them. */
+export const scale = (target: Ref<'Deployment' | 'StatefulSet'>, replicas: number): Effect => ({
+  ...patch(target, { spec: { replicas } }), id: `scale ${target.name} to ${replicas}`,
+  command: { words: kubectl(['scale', ...nameOf(target).split('/'), `--replicas=${replicas}`], target.kind) },
+})
+
+/** Makes an object of the installation's namespace; `say` is what it is, for the plan. */
+export const create = (kind: Kind, body: { metadata: { name: string } }, say: string): Effect => ({
+  id: `create ${nameOf(ref(kind, body.metadata.name))}`, again: 'guarded',
+  command: { words: kubectl(['create', '-f', '-'], kind), stdin: { say, commands: [['echo', JSON.stringify(body)]], read: async () => JSON.stringify(body) } },
+  call: () => request('POST', collection(kind), { body }),
+})
+
 /** Deletes exactly this object (by its uid), and with `orphan` nothing that it owns. */
 export const remove = <K extends Kind>(target: Ref<K>, uid: string | undefined, more: { orphan?: boolean; danger?: string } = {}): Effect => ({
   id: `delete ${nameOf(target)}`, again: 'guarded', ...(more.danger ? { danger: more.danger } : {}), ...(uid ? { subject: uid } : {}),

@@ -11,7 +11,7 @@ import { kubectl, list, ref, remove } from '../cluster/objects.ts'
 import { line } from '../shell.ts'
 import { readTool, runTool } from '../tools.ts'
 import type { Box } from './box.ts'
-import { isStopped, stillRuns, tell } from './box.ts'
+import { isStopped, STATE, stillRuns, tell } from './box.ts'
 import { isHeld, notes, NOTES_NAME } from './held.ts'
 import type { Given } from './inputs.ts'
 
@@ -38,7 +38,7 @@ export const haveStopped = (box: Box) => async (): Promise<Done | Effect[]> => {
 
 export const stoppedCheck = (box: Box): Check => ({
   say: '2.19 is stopped, with all of its containers', within: 20 * 60_000, prints: 'stopped',
-  command: { words: box.words("replicatedctl app status --template '{{range .}}{{.State}}{{end}}'") },
+  command: { words: box.words(STATE) },
   holds: async () => {
     const seen = await box.look()
     return isStopped(seen) || stillRuns(seen)
@@ -59,7 +59,7 @@ export const haveStarted219 = (box: Box, risk: string | undefined) => async (): 
 
 export const startedCheck219 = (box: Box): Check => ({
   say: '2.19 is started', within: 30 * 60_000, prints: 'started',
-  command: { words: box.words("replicatedctl app status --template '{{range .}}{{.State}}{{end}}'") },
+  command: { words: box.words(STATE) },
   holds: async () => {
     const { state } = await box.look()
     return state === 'started' || `replicatedctl says ${state}`

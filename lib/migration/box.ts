@@ -70,12 +70,15 @@ export interface Box {
 const MONGO = 'mongo:3.6.6', POSTGRES = 'postgres:9.5.8'
 export const IMAGES = { mongodb: MONGO, postgresql: POSTGRES } as const
 
+/** Prints the state of 2.19. */
+export const STATE = "replicatedctl app status --template '{{range .}}{{.State}}{{end}}'"
+
 /** Vault writes whenever it is started: with the starting times of the containers, what it wrote last tells whether 2.19 has run again. */
 const RAN = `{ docker ps -aq --no-trunc | xargs -r docker inspect --format '{{.Name}} {{.State.StartedAt}}' | grep -Ev '${OTHERS}' | sort; find ${FOLDERS.vault} -type f -printf '%T@ %p\\n' 2>/dev/null | sort -n | tail -n 1; true; } | sha256sum | cut -c 1-16`
 
 const LOOK = [
   'echo "time $(date +%s)"',
-  `echo "state $(replicatedctl app status --template '{{range .}}{{.State}}{{end}}')"`,
+  `echo "state $(${STATE})"`,
   `echo "version $(replicatedctl app inspect | grep -oE '"2\\.[0-9]+[^"]*"' | head -n 1 | tr -d '"')"`,
   `docker ps --format '{{.Names}} {{.Image}}' | sed 's/^/running /'`,
   `for image in ${Object.values(IMAGES).join(' ')}; do docker image inspect $image >/dev/null 2>&1 && echo "image $image"; done`,
@@ -121,7 +124,7 @@ const unreachable = (name: string, key: string | undefined, outcome: Outcome) =>
   if (/host key verification failed|REMOTE HOST IDENTIFICATION/i.test(outcome.stderr)) {
     return fail(`The host key of ${name} is not known here, or it is another one than before: ${said}.`, `Compare its fingerprint with the box's own, and take it by hand: ${line(by)}`, { code: EXIT.preflight })
   }
-  if (/permission denied/i.test(outcome.stderr)) return new NoCredentials(`${name} lets nobody in as that user: ${said}.`, `Name the private key with --key, or load it: ssh-add; this should succeed: ${line(by)}`, { code: EXIT.preflight })
+  if (/permission denied/i.test(outcome.stderr)) return new NoCredentials(`${name} lets nobody in as that user: ${said}.`, `Name the private key with --ssh-key, or load it: ssh-add; this should succeed: ${line(by)}`, { code: EXIT.preflight })
   return new Unanswered(`${name} does not answer by ssh: ${said}.`, `See that this succeeds, then repeat the same line: ${line(by)}`, { code: EXIT.preflight })
 }
 
@@ -180,7 +183,7 @@ const ANSWERS = { postgresql: 'psql -U postgres -Atc "select 1"', mongodb: 'mong
 export const serve = (box: Box, store: keyof typeof IMAGES): Effect => {
   const name = containerOf(store)
   // Two servers on one folder would damage it, and no lock of theirs sees the other: they are in containers of their own.
-  const script = `[ "$(replicatedctl app status --template '{{range .}}{{.State}}{{end}}')" = stopped ] || { echo '2.19 is not stopped' >&2; exit 1; }; docker inspect ${name} >/dev/null 2>&1 || docker run --rm -d --name ${name} -v ${FOLDERS[store]}:${MOUNTS[store]} ${IMAGES[store]} >/dev/null; `
+  const script = `[ "$(${STATE})" = stopped ] || { echo '2.19 is not stopped' >&2; exit 1; }; docker inspect ${name} >/dev/null 2>&1 || docker run --rm -d --name ${name} -v ${FOLDERS[store]}:${MOUNTS[store]} ${IMAGES[store]} >/dev/null; `
     + `for n in {1..100}; do docker exec ${name} ${ANSWERS[store]} >/dev/null 2>&1 && exit 0; sleep 3; done; docker logs --tail 5 ${name} >&2; exit 1`
   return { id: `serve ${store}`, again: 'safe', command: asRoot(box, script), call: act(box, script, minutes(6)) }
 }

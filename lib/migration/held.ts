@@ -7,7 +7,7 @@ import type { V1Deployment } from '@kubernetes/client-node'
 import { oncePerLook } from '../door.ts'
 import type { Check, Done, Effect } from '../effect.ts'
 import { done, minutes } from '../effect.ts'
-import { collection, kubectl, list, patch, read, ref } from '../cluster/objects.ts'
+import { collection, kubectl, list, patch, read, ref, scale } from '../cluster/objects.ts'
 import { request } from '../cluster/kubernetes.ts'
 import { line } from '../shell.ts'
 
@@ -40,11 +40,6 @@ export const heldCheck = (): Check => {
   }
 }
 
-const scale = (name: string, replicas: number): Effect => ({
-  ...patch(ref('Deployment', name), { spec: { replicas } }), id: `scale ${name} to ${replicas}`,
-  command: { words: kubectl(['scale', 'deployment', name, `--replicas=${replicas}`], 'Deployment') },
-})
-
 /** Writes notes, and keeps those that are there. */
 export const note = async (data: Record<string, string | null>): Promise<Effect> => (await read(NOTES) ? {
   ...patch(NOTES, { data }), id: `note ${Object.keys(data).length} values`,
@@ -75,7 +70,7 @@ export const haveHeld = (over: () => Promise<string | undefined>) => async (): P
   const why = await over()
   if (why) return done(why)
   const running = (await applications()).filter(({ spec }) => (spec?.replicas ?? 1) > 0)
-  if (running.length) return running.map((one) => scale(nameOf(one), 0))
+  if (running.length) return running.map((one) => scale(ref('Deployment', nameOf(one)), 0))
   return await isHeld() === true ? done('no application of 3.x runs') : []
 }
 
@@ -87,7 +82,7 @@ const wantedOf = (one: V1Deployment, kept: Record<string, string>): number =>
 export const haveStarted = (over: () => Promise<string | undefined>, unfit: NonNullable<Effect['unfit']>) => async (): Promise<Done | Effect[]> => {
   const [kept, come] = [await notes(), await over()]
   const short = (await applications()).filter((one) => !come || (one.spec?.replicas ?? 1) < wantedOf(one, kept))
-  if (short.length) return short.map((one) => ({ ...scale(nameOf(one), wantedOf(one, kept)), unfit }))
+  if (short.length) return short.map((one) => ({ ...scale(ref('Deployment', nameOf(one)), wantedOf(one, kept)), unfit }))
   return (await waiting()).length ? [] : done('as many of each run as before')
 }
 

@@ -7,7 +7,6 @@ import { CLOUDS } from './after.ts'
 import { archiveAt } from './archive.ts'
 import { boxAt, type Box } from './box.ts'
 import { STORES, type StoreName } from './scripts.ts'
-import { arrived } from './stores.ts'
 
 /** What is given of a migration. */
 export interface Given {
@@ -36,12 +35,6 @@ export const rest = {
   signing: text('file', 'file for the signing key of 2.19', { env: 'MIGRATE_SIGNING', otherwise: 'old-keyset-signing' }),
   encryption: text('file', 'file for its encryption key', { env: 'MIGRATE_ENCRYPTION', otherwise: 'old-keyset-encryption' }),
   trial: { ...flag('try it: 3.x has a name, a bucket and an OAuth app of its own, and 2.19 comes back at the end'), env: 'MIGRATE_TRIAL' },
-}
-
-/** All stores that are moved have come. */
-export const allCame = (source: Box, stores: StoreName[]) => async (): Promise<string | undefined> => {
-  const all = await Promise.all(stores.map((name) => arrived(source, name)))
-  return all.every((why) => why !== undefined) ? stores.length ? 'all data has come' : 'no store is moved' : undefined
 }
 
 /** 2.19 itself, where it is named; and where the data comes from: it, or an archive. */

@@ -18,7 +18,7 @@ import { FOLDERS, IMAGES, isStopped } from './box.ts'
 import type { Given } from './inputs.ts'
 import { keysOn } from './keys.ts'
 import { isDatabase, labelOf, type StoreName } from './scripts.ts'
-import { arrived, learnRatio } from './stores.ts'
+import { allCame, learnRatio } from './stores.ts'
 
 export const FOR_MIGRATION: Permission[] = [
   { verbs: ['get', 'list', 'patch'], resource: 'deployments', group: 'apps' },
@@ -31,8 +31,7 @@ export const FOR_MIGRATION: Permission[] = [
 ]
 
 const nothingLeft = async (box: Box, stores: StoreName[]): Promise<boolean> => {
-  const seen = await box.look()
-  return isStopped(seen) && (await Promise.all(stores.map((name) => arrived(box, name)))).every((why) => why !== undefined)
+  return isStopped(await box.look()) && await allCame(box, stores)() !== undefined
 }
 
 /** Its data makes sense to 3.x from this release on alone. */

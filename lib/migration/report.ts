@@ -18,12 +18,12 @@ import { isHeld, notes } from './held.ts'
 import { fingerprint, keysOn, type KeyFiles } from './keys.ts'
 import type { Given } from './inputs.ts'
 import { labelOf, type StoreName } from './scripts.ts'
-import { arrived, countsLines, figuresOf, received } from './stores.ts'
+import { allCame, arrived, countsLines, figuresOf, received, type Figures } from './stores.ts'
 import { projects } from './webhooks.ts'
 
 /** Figures of 2.19 that 3.x has not, or otherwise. */
-const differing = async (box: Box, name: StoreName, kind: 'count' | 'sample'): Promise<string[]> =>
-  (await figuresOf(box, name)).filter((one) => one.kind === kind && one.there !== undefined && one.there !== one.here)
+const differing = (figures: Figures[], kind: 'count' | 'sample'): string[] =>
+  figures.filter((one) => one.kind === kind && one.there !== undefined && one.there !== one.here)
     .map(({ name: what, there, here }) => (kind === 'count' ? `${what}: ${there} in 2.19, ${here ?? 'none'} in 3.x` : `${what}: its rows are not the same on both sides`))
 
 /** Each table and collection of 2.19 has as many rows and documents in 3.x, as both counted them. */
@@ -34,10 +34,10 @@ export const figuresAgree = (box: Box, name: StoreName): Check => {
     command: { words: ['bash', '-c', `there=$(${line(there)}) && here=$(${line(here)}) && comm -23 <(grep '^count ' <<<"$there" | sort) <(sort <<<"$here") | grep -q . && echo different || { [ -n "$here" ] && echo same; }`] },
     holds: async () => {
       if (!await arrived(box, name)) return 'it has not come yet'
-      const all = (await figuresOf(box, name)).filter(({ kind, there: counted }) => kind === 'count' && counted !== undefined)
+      const figures = await figuresOf(box, name), all = figures.filter(({ kind, there: counted }) => kind === 'count' && counted !== undefined)
       // The guide's archive of MongoDB tells no numbers; whatever else counted nothing was not counted.
       if (!all.length && !(box.archive && name === 'mongodb')) return 'nothing was counted in 2.19'
-      const found = await differing(box, name, 'count')
+      const found = differing(figures, 'count')
       return found.length === 0 || `${found.length} differ: ${found.slice(0, 3).join('; ')}`
     },
     hint: async () => `3.x is not started with less than 2.19 had. Send this, with a support bundle, to support; or move ${labelOf(name)} again: ${line(forgetWords(box, name))}, and then the same line.`,
@@ -46,7 +46,7 @@ export const figuresAgree = (box: Box, name: StoreName): Check => {
 
 /** How many figures were compared, and which samples differ. */
 export const agreed = async (box: Box, stores: StoreName[]): Promise<string> => {
-  const [all, samples] = [(await Promise.all(stores.map((name) => figuresOf(box, name)))).flat(), (await Promise.all(stores.map((name) => differing(box, name, 'sample')))).flat()]
+  const all = (await Promise.all(stores.map((name) => figuresOf(box, name)))).flat(), samples = differing(all, 'sample')
   const uncounted = box.archive && stores.includes('mongodb') && !all.some(({ kind, name, there }) => kind === 'count' && there !== undefined && name.startsWith('circle_ghe.')) ? '; the archive does not tell how many documents MongoDB had' : ''
   return `${all.filter(({ kind, there }) => kind === 'count' && there !== undefined).length} tables and collections have as much on both sides${samples.length ? `; ${samples.join('; ')}: look at these in 3.x` : ''}${uncounted}`
 }
@@ -86,9 +86,9 @@ export const migrationReport = (given: Given, { old, source: box }: { old: Box; 
   const domain = await heldBy('domain') ?? 'DOMAIN'
   const [rows, keys, differ, held, kept, open] = [
     await Promise.all(stores.map((name) => storeRow(box, name))), await keyRows(given.from ? box : old, files),
-    (await Promise.all(stores.flatMap((name) => (['count', 'sample'] as const).map((kind) => differing(box, name, kind))))).flat(), await isHeld(), await notes(), await projects(),
+    (await Promise.all(stores.map((name) => figuresOf(box, name)))).flatMap((figures) => (['count', 'sample'] as const).flatMap((kind) => differing(figures, kind))), await isHeld(), await notes(), await projects(),
   ]
-  const whole = (await Promise.all(stores.map((name) => arrived(box, name)))).every((why) => why !== undefined)
+  const whole = await allCame(box, stores)() !== undefined
   const { context, namespace } = cluster()
   const text = [
     `# CircleCI server 2.19 to 3.x: ${old.name} to ${namespace} (${context})`, '', `As read on ${new Date(clock.now()).toISOString().slice(0, 16).replace('T', ' ')} UTC.`, '',

@@ -21,8 +21,6 @@ import { ARCHIVED, FACTS, isDatabase, GZIP, PIGZ, STORES, ZSTD, type Packing, ty
 /** A database may take that long over an index, and read nothing meanwhile. */
 const STALLED = hours(2)
 
-
-
 const notesOf = (name: StoreName): string => `${FACTS[name].folder}/.circleci-runbooks`
 
 /** A line that runs in the container of a pod. */
@@ -93,6 +91,12 @@ export const received = async (name: StoreName): Promise<Received | undefined | 
 export const arrived = async (box: Box, name: StoreName): Promise<string | undefined> => {
   const [sent, got] = [sentNow(await box.look(), name), await received(name)]
   return sent && got && got !== 'unknown' && got.sum === sent.sum ? `${FACTS[name].label} has come whole: sha256 ${sent.sum.slice(0, 12)}… on both sides` : undefined
+}
+
+/** All stores that are moved have come. */
+export const allCame = (source: Box, stores: StoreName[]) => async (): Promise<string | undefined> => {
+  const all = await Promise.all(stores.map((name) => arrived(source, name)))
+  return all.every((why) => why !== undefined) ? stores.length ? 'all data has come' : 'no store is moved' : undefined
 }
 
 /** The lines that print what each side counted. */

@@ -7,8 +7,7 @@ import type { V1PersistentVolumeClaim } from '@kubernetes/client-node'
 import type { Check, Done, Effect } from '../effect.ts'
 import { done, minutes } from '../effect.ts'
 import { fail } from '../fail.ts'
-import { request } from '../cluster/kubernetes.ts'
-import { allReady, collection, isGoing, kubectl, nameOf, patch, prints, read, ref, remove } from '../cluster/objects.ts'
+import { allReady, create, isGoing, kubectl, nameOf, prints, read, ref, remove, scale } from '../cluster/objects.ts'
 import { line } from '../shell.ts'
 import { readTool, runTool } from '../tools.ts'
 import type { Box } from './box.ts'
@@ -39,14 +38,15 @@ const isThere = async (): Promise<boolean> => (await read(POD)) !== undefined
 export const haveVaultDown = (box: Box) => unlessArrived(box, async () => {
   const set = await read(SET)
   if (!set) throw fail('There is no stateful set vault.', 'Deploy again in KOTS; then repeat the same line. Where Vault is outside of the cluster: --skip-vault.')
-  if (set.spec?.replicas !== 0) return [{ ...patch(SET, { spec: { replicas: 0 } }), id: 'scale vault to 0', command: { words: kubectl(['scale', ...nameOf(SET).split('/'), '--replicas=0'], 'StatefulSet') } }]
+  if (set.spec?.replicas !== 0) return [scale(SET, 0)]
   return await isThere() ? [] : done('Vault is down')
 })
 
-export const vaultIsGone = (): Check => ({
-  say: 'Vault\'s pod is gone', within: minutes(5), prints: '',
-  command: { words: kubectl(['get', ...nameOf(POD).split('/'), '--ignore-not-found', '-o', 'name'], 'Pod') }, holds: async () => !await isThere() || 'it is going',
+const podIsGone = (pod: typeof POD, say: string): Check => ({
+  say: `${say} is gone`, within: minutes(5), prints: '',
+  command: { words: kubectl(['get', ...nameOf(pod).split('/'), '--ignore-not-found', '-o', 'name'], 'Pod') }, holds: async () => await read(pod) === undefined || 'it is going',
 })
+export const vaultIsGone = (): Check => podIsGone(POD, 'Vault\'s pod')
 
 /** The claim of before is gone; its size and its class are in the notes. */
 export const haveClaimAway = (box: Box) => unlessArrived(box, async () => {
@@ -75,11 +75,7 @@ export const haveClaim = (box: Box) => unlessArrived(box, async () => {
     apiVersion: 'v1', kind: 'PersistentVolumeClaim', metadata: { name: CLAIM.name, labels: set?.spec?.selector.matchLabels, annotations: { [MADE]: 'yes' } },
     spec: { accessModes: template?.spec?.accessModes ?? ['ReadWriteOnce'], resources: { requests: { storage: size } }, ...(storageClassName ? { storageClassName } : {}) },
   }
-  return [{
-    id: `create ${nameOf(CLAIM)}`, again: 'guarded',
-    command: { words: kubectl(['create', '-f', '-'], 'PersistentVolumeClaim'), stdin: { say: `a claim of ${size}`, commands: [['echo', JSON.stringify(body)]], read: async () => JSON.stringify(body) } },
-    call: () => request('POST', collection('PersistentVolumeClaim'), { body }),
-  }]
+  return [create('PersistentVolumeClaim', body, `a claim of ${size}`)]
 })
 
 /** A pod that has the volume while Vault has not. Its image is Vault's own, which the nodes have. */
@@ -97,9 +93,7 @@ export const haveHelper = (box: Box) => unlessArrived(box, async () => {
     },
   }
   return [{
-    id: `create ${nameOf(HELPER)}`, again: 'guarded', unfit: async () => (await isThere() ? fail('Vault runs, and has its volume.', 'Repeat the same line: it scales Vault down first.') : undefined),
-    command: { words: kubectl(['create', '-f', '-'], 'Pod'), stdin: { say: 'a pod with the volume', commands: [['echo', JSON.stringify(body)]], read: async () => JSON.stringify(body) } },
-    call: () => request('POST', collection('Pod'), { body }),
+    ...create('Pod', body, 'a pod with the volume'), unfit: async () => (await isThere() ? fail('Vault runs, and has its volume.', 'Repeat the same line: it scales Vault down first.') : undefined),
   }]
 })
 
@@ -112,15 +106,12 @@ export const haveHelperAway = (box: Box) => async (): Promise<Done | Effect[]> =
   return pod && isGoing(pod) ? [] : [remove(HELPER, undefined)]
 }
 
-export const helperIsGone = (): Check => ({
-  say: 'the pod that filled the volume is gone', within: minutes(5), prints: '',
-  command: { words: kubectl(['get', ...nameOf(HELPER).split('/'), '--ignore-not-found', '-o', 'name'], 'Pod') }, holds: async () => await read(HELPER) === undefined || 'it is going',
-})
+export const helperIsGone = (): Check => podIsGone(HELPER, 'the pod that filled the volume')
 
 export const haveVaultUp = (box: Box) => async (): Promise<Done | Effect[]> => {
   const set = await read(SET)
   // As long as its data has not come it is to go down, and to come up again.
-  if (set?.spec?.replicas === 0 || await isThere() && !await arrived(box, 'vault')) return [{ ...patch(SET, { spec: { replicas: 1 } }), id: 'scale vault to 1', command: { words: kubectl(['scale', ...nameOf(SET).split('/'), '--replicas=1'], 'StatefulSet') } }]
+  if (set?.spec?.replicas === 0 || await isThere() && !await arrived(box, 'vault')) return [scale(SET, 1)]
   return set?.status?.readyReplicas ? done('Vault runs') : []
 }
 

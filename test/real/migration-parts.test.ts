@@ -59,15 +59,20 @@ test('PostgreSQL: a dump goes from the box into the pod in one line, and ends', 
   expect(await onBox('docker rm -f runbooks-pg; docker ps --format "{{.Names}} {{.Image}}"')).not.toContain('runbooks-pg postgres')
 })
 
-test('a pod that comes again has its data, and another pod with its claim sees them', async () => {
-  const here = await fresh({ containers: true })
-  await here.kubelet!.enter('vault-0', ['bash', '-c', 'echo kept > /vault/file/note'])
+/** Vault's pod is deleted, and its set makes another. */
+const vaultComesAgain = async (here: Installation): Promise<void> => {
   const { metadata: { uid } } = await here.get('v1/pods/vault-0')
   await here.send('DELETE', 'v1/pods/vault-0')
   await until('the new pod', async () => {
     const { status, body } = await here.send('GET', 'v1/pods/vault-0')
     return status === 200 && body.metadata.uid !== uid && body.status.phase === 'Running'
   }, { within: 60_000 })
+}
+
+test('a pod that comes again has its data, and another pod with its claim sees them', async () => {
+  const here = await fresh({ containers: true })
+  await here.kubelet!.enter('vault-0', ['bash', '-c', 'echo kept > /vault/file/note'])
+  await vaultComesAgain(here)
   const spec = {
     containers: [{ name: 'helper', image: 'busybox', volumeMounts: [{ name: 'data', mountPath: '/vault/file' }] }],
     volumes: [{ name: 'data', persistentVolumeClaim: { claimName: 'data-vault-0' } }],
@@ -95,12 +100,7 @@ test('Vault: the files of the box unseal in the pod with the keys among them', a
   needs('vault')(context)
   const here = await fresh({ containers: true })
   await typed(here, `${ssh('tar -cC /data/circle/contexts-vault .')} | ${exec(here, 'vault-0', 'find /vault/file -mindepth 1 -delete; tar -xC /vault/file')}`)
-  const { metadata: { uid } } = await here.get('v1/pods/vault-0')
-  await here.send('DELETE', 'v1/pods/vault-0')
-  await until('the new pod', async () => {
-    const { status, body } = await here.send('GET', 'v1/pods/vault-0')
-    return status === 200 && body.metadata.uid !== uid && body.status.phase === 'Running'
-  }, { within: 60_000 })
+  await vaultComesAgain(here)
   const vault = (script: string) => typed(here, exec(here, 'vault-0', script))
   expect(await vault('vault status || true')).toMatch(/Sealed +true/)
   const { shown } = await processesDuring(() => vault('head -n 3 /vault/file/vault-init-out | sed "s/.*: //" | while read -r key; do printf %s "$key" | vault write sys/unseal key=- >/dev/null; done'))

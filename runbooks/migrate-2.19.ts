@@ -5,7 +5,7 @@
  */
 import { done, hours, isDone, minutes, step, verifyStep, type Step } from '../lib/effect.ts'
 import { flag, orNone, secret } from '../lib/inputs.ts'
-import { besides219, bucketField, haveObjects, haveStarted219, haveStopped, haveTokenForgotten, haveTokenInjected, mayStart, startedCheck219, stoppedCheck, tokenCheck, tokenNotes, type Storage } from '../lib/migration/after.ts'
+import { besides219, bucketField, haveMostObjects, haveObjects, haveStarted219, haveStopped, haveTokenForgotten, haveTokenInjected, mayStart, startedCheck219, stoppedCheck, tokenCheck, tokenNotes, type Storage } from '../lib/migration/after.ts'
 import { archiveIsWhole, roomForArchive } from '../lib/migration/archive.ts'
 import { boxAt, isStopped, stillRuns } from '../lib/migration/box.ts'
 import { box, comesFromSomewhere, host, leftOut, moved, proving, rest, sidesOf, sshKey } from '../lib/migration/inputs.ts'
@@ -83,6 +83,7 @@ export default runbooks(import.meta, {
         })] : [])
         const domain = async () => await heldBy('domain') ?? ''
         const steps: Step[] = [
+          ...(old.archive || storage.storage === 'keep' ? [] : [step('objects-first', 'Copy the objects of 2.19 while it runs, which may take hours', haveMostObjects(storage, old), { back: 'The copy may stay; what is in it is not copied again.' })]),
           ...(old.archive ? [] : [step('stop', 'Stop 2.19, and see that all of it has ended', haveStopped(old), { verify: async () => [stoppedCheck(old)], back: '2.19 comes back with: npx tsx runbooks/migrate-2.19.ts back' })]),
           ...(archive && !from ? [
             ...stores.map((name) => step(`export-${name}`, `Keep ${labelOf(name)} in the archive`, haveExported(old, archive, name))), step('export-keys', 'Keep the keys in the archive', haveKeysKept(old, archive)),

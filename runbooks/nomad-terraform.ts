@@ -15,7 +15,7 @@ import type { Filled } from '../lib/server/config.ts'
 import { clients, clientsAreReady, nomadServersRun, serversHave } from '../lib/server/nomad.ts'
 import { clientInputs, clientsGoTogether, type Given } from '../lib/server/nomad-inputs.ts'
 import { endpointIsInternal, folderIsOurs, networkIsKnown, sizeFits, stateIsOurs, terraformFits } from '../lib/server/nomad-looks.ts'
-import { mainFor, networkOf, riskOf, serverAddress, whyNone } from '../lib/server/nomad-module.ts'
+import { mainFor, networkOf, riskOf, serverAddress, TROUBLES, whyNone } from '../lib/server/nomad-module.ts'
 import { configure, mayConfigure } from '../lib/server/phase-three.ts'
 
 const terraformOf = (values: Given) => terraformIn(values.folder, () => mainFor(values))
@@ -42,12 +42,12 @@ export default runbook(import.meta, {
     terraformFits(values), values.provider === 'aws' ? accountAnswers(awsIn(values.region ?? '', values.profile)) : projectAnswers(gcpIn(values.project ?? '')),
     endpointIsInternal(values), networkIsKnown(values), sizeFits(values), folderIsOurs(values), stateIsOurs(values, terraformOf(values)),
   ],
-  outcome: ({ nodes }) => `${nodes} Nomad clients are ready for jobs`,
+  outcome: ({ nodes, noServerJoin }) => (noServerJoin ? `${nodes} Nomad clients are made, and wait to be told of their servers` : `${nodes} Nomad clients are ready for jobs`),
+  troubles: async () => TROUBLES,
   facts: async (values) => ({ 'Nomad servers': await serverAddress(values), network: (await networkOf(values)).say, machines: (await sizeFits(values).look()).say, clients: `${await clients() ?? 'unknown how many'} ready` }),
   afterwards: [
     'Keep the folder where secrets are kept: its state, where that is local, and the files of the certificates hold keys.',
     'The clients reach object storage, output-processor:8585, vm-service:3000 and GitHub (22, 443) too: see that your network lets them.',
-    'Jobs that are rerun with SSH show an address of the private network (a known issue of 3.3 and 3.4).',
     'Next, see that builds run: npx tsx runbooks/realitycheck.ts. Then nomad-autoscaler.ts, where their number is to follow the builds, and VM service.',
   ],
   steps: (values) => {
@@ -61,7 +61,7 @@ export default runbook(import.meta, {
       step('keys', 'Put the certificates and the key into files', () => haveOutputs(tf, { [files.certificate]: 'nomad_server_cert', [files.key]: 'nomad_server_key', [files.ca]: 'nomad_ca' })),
       ...configure(filled),
       step('servers', 'Start the Nomad servers anew, so that they have address and certificates', async () => serversHave(await filled()), { verify: nomadServersRun }),
-      verifyStep('clients', 'See the clients connect', async () => `${await clients()} clients are ready`, async () => [await clientsAreReady(await clientsWanted(values.nodes), () => whyNone(values))]),
+      ...(values.noServerJoin ? [] : [verifyStep('clients', 'See the clients connect', async () => `${await clients()} clients are ready`, async () => [await clientsAreReady(await clientsWanted(values.nodes), () => whyNone(values))])]),
     ]
   },
 })

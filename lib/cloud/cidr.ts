@@ -2,7 +2,7 @@
 import { EXIT, fail } from '../fail.ts'
 import type { Input } from '../inputs.ts'
 
-const ANY = '0.0.0.0/0'
+const ANY = ['0.0.0.0/0', '::/0']
 
 /** The range with the bits behind its length at 0, as a cloud stores it; undefined where it is none. */
 export const canonicalRange = (text: string): string | undefined => {
@@ -13,7 +13,7 @@ export const canonicalRange = (text: string): string | undefined => {
 }
 
 /** Everybody, everywhere. */
-export const isEverybody = (range: string): boolean => range === ANY
+export const isEverybody = (range: string): boolean => ANY.includes(range)
 
 /** One or more ranges with commas; sorted, each once. It has to be given: who may come in is nothing to guess. */
 export const ranges = (say: string, env: string): Input<string[]> => ({

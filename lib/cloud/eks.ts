@@ -87,11 +87,17 @@ export const controlPlaneIsActive = (eks: Eks): Check => ({
   hint: async () => `See what its stack waits for: ${line(eks.aws.words('cloudformation', 'DescribeStackEvents', { StackName: stackName(eks) }))}`,
 })
 
+/** The cluster's issuer, once IAM trusts it, by its name and by its ARN there. */
+export const issuerOf = async ({ aws, cluster }: Eks): Promise<{ name: string; arn: string } | undefined> => {
+  const name = (await cluster())?.identity?.oidc?.issuer?.replace('https://', '')
+  const { OpenIDConnectProviderList: known = [] } = name ? await aws.read<{ OpenIDConnectProviderList?: { Arn: string }[] }>('iam', 'ListOpenIDConnectProviders', {}) ?? {} : {}
+  const found = known.find(({ Arn }) => name && Arn.endsWith(`/${name}`))
+  return name && found ? { name, arn: found.Arn } : undefined
+}
+
 /** Pods can have identities of AWS: IAM trusts the cluster's issuer. */
 export const haveIssuer = async (eks: Eks): Promise<Done | Effect[]> => {
-  const issuer = (await eks.cluster())?.identity?.oidc?.issuer?.replace('https://', '')
-  const { OpenIDConnectProviderList: known = [] } = issuer ? await eks.aws.read<{ OpenIDConnectProviderList?: { Arn: string }[] }>('iam', 'ListOpenIDConnectProviders', {}) ?? {} : {}
-  if (known.some(({ Arn }) => issuer && Arn.endsWith(`/${issuer}`))) return done('IAM trusts the cluster\'s issuer')
+  if (await issuerOf(eks)) return done('IAM trusts the cluster\'s issuer')
   return [eks.eksctl.effect(`eksctl issuer of ${eks.name}`, ['utils', 'associate-iam-oidc-provider', '--cluster', eks.name, '--approve'], { again: 'safe', far: async () => 'absent' })]
 }
 

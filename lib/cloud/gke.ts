@@ -4,6 +4,7 @@
  */
 import type { Gcp } from './gcp.ts'
 import type { Check, Done, Effect } from '../effect.ts'
+import type { Machine } from './ec2.ts'
 import type { Fresh } from '../cluster/fresh.ts'
 import type { Shape } from '../cluster/sizing.ts'
 import type { Offer } from '../cluster/versions.ts'
@@ -117,6 +118,12 @@ export const zonesSay = (nodesPerZone: number): string => `${nodesPerZone} in ea
 
 /** GB for each core, by the families of Google's machine types. */
 const MEMORY: Record<string, Record<string, number>> = { n1: { standard: 3.75, highmem: 6.5, highcpu: 0.9 }, others: { standard: 4, highmem: 8, highcpu: 1 } }
+
+/** What a machine of a type is in a zone; a sentence where Google Cloud knows none of that name. */
+export const machineIn = async (gcp: Gcp, zone: string, type: string): Promise<Machine | string> => {
+  const found = await gcp.read<{ guestCpus: number; memoryMb: number; architecture?: string }>('compute', 'machine-types', 'describe', type, `--zone=${zone}`)
+  return found ? { cores: found.guestCpus, gigabytes: found.memoryMb / 1024, arm: found.architecture === 'ARM64' } : `Google Cloud does not know ${type} in ${zone}`
+}
 
 /** What a machine of a type has, by its name; a sentence where the name does not tell. */
 export const machineOf = (type: string): { cores: number; gigabytes: number } | string => {

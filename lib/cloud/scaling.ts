@@ -5,7 +5,7 @@
 import type { Aws } from './aws.ts'
 import type { Gcp } from './gcp.ts'
 import { oncePerLook } from '../door.ts'
-import { bad, ok, preflight, warning } from '../effect.ts'
+import { bad, ok, preflight } from '../effect.ts'
 import { fail } from '../fail.ts'
 import { line } from '../shell.ts'
 
@@ -57,5 +57,5 @@ export const groupIsThere = (group: Group, named: Sizes) => preflight('group', '
   if (min > max) return bad(`at least ${min} and at most ${max} clients do not go together`, 'Name --min and --max so that they do.')
   const other = (['min', 'max'] as const).filter((one) => has[one] !== undefined && has[one] !== { min, max }[one])
   if (other.length) return bad(`the group has ${has.min} to ${has.max} clients, and ${min} to ${max} are named: autoscaler and Terraform would each put back their own`, 'Leave --min and --max out to take those of the group, or change Terraform\'s first (nodes, max_nodes), and apply that.')
-  return min === 0 ? warning(`${group.name} may shrink to none: the first job then waits for a client to start`, 'Set nomad_auto_scaler = true in Terraform, which keeps one, and apply that.') : ok(`${group.name}, ${min} to ${max} clients`)
+  return min === 0 ? bad(`${group.name} may shrink to none, and the autoscaler does not grow a group that has none`, 'Have Terraform keep one client at least: repeat the line of nomad-terraform.ts with --autoscaler (NOMAD_AUTOSCALER=1).') : ok(`${group.name}, ${min} to ${max} clients`)
 })

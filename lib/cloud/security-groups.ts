@@ -15,7 +15,7 @@ import { isOurs, MARK } from './iam.ts'
 /** Who may come in by TCP; no rule is without a source. */
 export interface Rule { port: number; from: string; why: string }
 
-interface Permission { IpProtocol?: string; FromPort?: number; ToPort?: number; IpRanges?: { CidrIp?: string }[]; Ipv6Ranges?: { CidrIpv6?: string }[]; UserIdGroupPairs?: { GroupId?: string }[] }
+interface Permission { IpProtocol?: string; FromPort?: number; ToPort?: number; IpRanges?: { CidrIp?: string }[]; Ipv6Ranges?: { CidrIpv6?: string }[]; UserIdGroupPairs?: { GroupId?: string }[]; PrefixListIds?: { PrefixListId?: string }[] }
 interface Found { GroupId: string; Tags?: { Key: string; Value: string }[]; IpPermissions?: Permission[] }
 
 export interface Group {
@@ -62,11 +62,13 @@ export const onGroup = async (group: Group, todo: (id: string) => Promise<Done |
   }))
 }
 
-const opened = (permissions: Permission[] = []): { port: string; from: string }[] => permissions.flatMap(({ IpProtocol, FromPort, ToPort, IpRanges = [], Ipv6Ranges = [], UserIdGroupPairs = [] }) => {
+interface Open { port: string; from: string; /** Whether it opens this port. */ has(port: number): boolean }
+const opened = (permissions: Permission[] = []): Open[] => permissions.flatMap(({ IpProtocol, FromPort = 0, ToPort = 65_535, IpRanges = [], Ipv6Ranges = [], UserIdGroupPairs = [], PrefixListIds = [] }) => {
   const port = IpProtocol === 'tcp' && FromPort === ToPort ? String(FromPort) : IpProtocol === '-1' ? 'every port' : `${FromPort}-${ToPort}/${IpProtocol}`
-  return [...IpRanges.map(({ CidrIp }) => CidrIp), ...Ipv6Ranges.map(({ CidrIpv6 }) => CidrIpv6), ...UserIdGroupPairs.map(({ GroupId }) => GroupId)].map((from = '') => ({ port, from }))
+  return [...IpRanges.map(({ CidrIp }) => CidrIp), ...Ipv6Ranges.map(({ CidrIpv6 }) => CidrIpv6), ...UserIdGroupPairs.map(({ GroupId }) => GroupId), ...PrefixListIds.map(({ PrefixListId }) => PrefixListId)]
+    .map((from = '') => ({ port, from, has: (one) => IpProtocol === '-1' || (IpProtocol === 'tcp' && FromPort <= one && one <= ToPort) }))
 })
-const same = (rule: Rule) => ({ port, from }: { port: string; from: string }): boolean => port === String(rule.port) && from === rule.from
+const same = (rule: Rule) => ({ port, from }: Open): boolean => port === String(rule.port) && from === rule.from
 
 /** Whoever the rules name may come in. What else is open is left as it is: the preflight names it. */
 export const haveRules = (group: Group, rules: Rule[]): Promise<Done | Effect[]> => onGroup(group, async (GroupId) => {
@@ -81,6 +83,9 @@ export const haveRules = (group: Group, rules: Rule[]): Promise<Done | Effect[]>
   })]
 })
 
+/** Ports that give a VM away: SSH, and Docker. */
+const JOBS = [22, 2376]
+
 /** The name is free, or the group was made here; whom it lets in beside those of the rules is told. */
 export const groupIsOurs = (group: Group, rules: () => Promise<Rule[]>) => preflight('security-group', `the security group ${group.name} is not there yet, or was made here and lets in nobody else`, async () => {
   const found = await group.found()
@@ -88,7 +93,7 @@ export const groupIsOurs = (group: Group, rules: () => Promise<Rule[]>) => prefl
   const wanted = await rules(), others = opened(found.IpPermissions).filter((one) => !wanted.some((rule) => same(rule)(one)))
   const told = others.map(({ port, from }) => `${port} to ${from}`).join(', ')
   const close = `See them, and close what nobody needs (aws ec2 revoke-security-group-ingress): ${line(group.aws.words('ec2', 'DescribeSecurityGroups', { GroupIds: [found.GroupId] }))}`
-  if (others.some(({ port, from }) => isEverybody(from) && /^(22|2376|every port)$/.test(port))) return bad(`${group.name} is open to everybody: ${told}`, close)
+  if (others.some(({ from, has }) => isEverybody(from) && JOBS.some(has))) return bad(`${group.name} is open to everybody: ${told}`, close)
   if (!isOurs(found.Tags)) return warning(`security group ${group.name} (${found.GroupId}) was not made here${told ? `, and opens ${told} too` : ''}`, 'Go on if it is that of the VMs; otherwise name another one with --security-group.')
   return others.length ? warning(`${group.name} opens more than is asked for: ${told}`, close) : ok(`${group.name} is ${found.GroupId}`)
 })

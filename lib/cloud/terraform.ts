@@ -11,10 +11,10 @@ import { done, minutes } from '../effect.ts'
 import { EXIT, Fail, fail } from '../fail.ts'
 import { Once, placeOf, readSecret, writeSecret } from '../files.ts'
 import { stateFolder } from '../journal.ts'
-import { line, type Command } from '../shell.ts'
+import { commandLine, line, type Command } from '../shell.ts'
 import { readTool, runTool } from '../tools.ts'
 
-export type Value = string | number | boolean | string[]
+export type Value = string | number | boolean | Value[] | { [name: string]: Value }
 /** A value of main.tf, and where it came from. */
 export interface Variable { value: Value; from: string }
 /** The whole text, and the values in it; `moved` are those that somebody else has changed since, and may. */
@@ -26,8 +26,9 @@ export type Look = { is: 'unwritten' | 'uninitialised' } | { is: 'planned'; diff
 
 export interface Terraform {
   folder: string
-  /** A line that says where it works. */
+  /** Its words, which say where it works; and as a line to paste. */
   words(...own: string[]): string[]
+  line(...own: string[]): string
   main(): Promise<Main>
   look(): Promise<Look>
   /** What it put out, by name; among it are keys. */
@@ -42,7 +43,7 @@ export const terraformIn = (folder: string, main: () => Promise<Main>): Terrafor
   const words = (...own: string[]) => ['terraform', `-chdir=${folder}`, ...own]
   const wanted = oncePerLook(main)
   return {
-    folder, words, main: wanted,
+    folder, words, main: wanted, line: (...own) => commandLine(lineOf(words(...own))),
     look: oncePerLook(async () => look(folder, words, await wanted())),
     outputs: oncePerLook(async () => {
       const { code, stdout } = await readTool(words('output', '-json'), { env: ENV })
@@ -67,7 +68,11 @@ export const valuesIn = (text: string | undefined): Record<string, string> => {
 }
 
 /** A value as main.tf has it. */
-export const hcl = (value: Value): string => (Array.isArray(value) ? `[${value.map(hcl).join(', ')}]` : JSON.stringify(value).replaceAll('${', () => '$${').replaceAll('%{', '%%{'))
+export const hcl = (value: Value): string => {
+  if (Array.isArray(value)) return `[${value.map(hcl).join(', ')}]`
+  if (typeof value === 'object') return Object.keys(value).length ? `{ ${Object.entries(value).map(([name, one]) => `${/^[a-z_]\w*$/i.test(name) ? name : hcl(name)} = ${hcl(one)}`).join(', ')} }` : '{}'
+  return JSON.stringify(value).replaceAll('${', () => '$${').replaceAll('%{', '%%{')
+}
 /** As -var takes it: a text as it is, all else as HCL. */
 const written = (value: Value): string => (typeof value === 'string' ? value : hcl(value))
 
@@ -93,7 +98,7 @@ const look = async (folder: string, words: Terraform['words'], { text, variables
   if (code !== 0 && code !== 2) {
     const trouble = troubleIn(stdout) || stderr.trim().split('\n').at(-1) || `it ended with ${code}`
     if (/terraform init/.test(stdout + stderr)) return { is: 'uninitialised' }
-    throw fail(`Terraform cannot plan: ${trouble}`, `Mend what it names, then repeat the same line; this should answer: ${line(words('plan'))}`)
+    throw fail(`Terraform cannot plan: ${trouble}`, `Mend what it names, then repeat the same line; this should answer: ${commandLine(lineOf(words('plan')))}`)
   }
   const actions = events.flatMap(({ type, change }) => (type === 'planned_change' && change && isAction(change.action) ? [{ address: change.resource.addr, action: change.action }] : []))
   const outputs = Object.entries(events.find(({ type }) => type === 'outputs')?.outputs ?? {}).flatMap(([name, { action }]) => (action && action !== 'noop' ? [name] : []))
@@ -110,17 +115,17 @@ const troubleIn = (said: string): string => {
 }
 
 /** Runs what changes something. Its words go to a file: it goes on where we are killed, and ends in order where we are stopped. */
-const act = async ({ words }: Terraform, own: string[], timeout: number, then = ''): Promise<void> => {
+const act = async (tf: Terraform, own: string[], timeout: number, then = ''): Promise<void> => {
   const log = join(stateFolder(), 'terraform.log')
   try {
-    await runTool(words(...own), 'Mend what Terraform names, then repeat the same line.', timeout, { env: ENV, log, orderly: true })
+    await runTool(tf.words(...own), 'Mend what Terraform names, then repeat the same line.', timeout, { env: ENV, log, orderly: true })
   } catch (error) {
     // Its events hold each text in one line.
     const said = error instanceof Fail ? readLog(log) : '', rows = said.replaceAll('\\n', '\n')
     if (!said) throw error
     const [, id] = /\bID:\s+([\w-]+)/.exec(rows) ?? [], [, who = 'somebody'] = /\bWho:\s+(\S+)/.exec(rows) ?? [], [, since = ''] = /\bCreated:\s+([\d-]+ [\d:]+)/.exec(rows) ?? []
     if (/acquiring the state lock/.test(said) && id) {
-      throw fail(`Terraform's state is locked: by ${who}, since ${since} UTC.`, `Let that run end, and repeat the same line. Where it is over, and left its lock behind: ${line(words('force-unlock', id))}`)
+      throw fail(`Terraform's state is locked: by ${who}, since ${since} UTC.`, `Let that run end, and repeat the same line. Where it is over, and left its lock behind: ${tf.line('force-unlock', id)}`)
     }
     throw fail(`terraform ${own[0]} failed: ${troubleIn(said) || 'it does not say why'}.`, `Mend what it names, then repeat the same line: it makes a new plan of what is missing by then.${then} All that it said: ${log}`)
   }
@@ -154,15 +159,26 @@ export const haveInit = async (tf: Terraform): Promise<Done | Effect[]> => {
   const own = ['init', ...QUIET]
   return [{
     id: 'terraform init', again: 'safe', command: lineOf(tf.words(...own)),
-    call: () => act(tf, own, minutes(10), ` Where it asks what to do with a state that lies elsewhere: ${line(tf.words('init', '-migrate-state'))}`),
+    call: () => act(tf, own, minutes(10), ` Where it asks what to do with a state that lies elsewhere: ${tf.line('init', '-migrate-state')}`),
   }]
 }
 
 const count = (actions: Action[], ...which: Action['action'][]): number => actions.filter(({ action }) => which.includes(action)).length
-const summary = (actions: Action[]): string => `${count(actions, 'create', 'replace')} to add, ${count(actions, 'update')} to change, ${count(actions, 'delete', 'replace')} to destroy`
+/** The whole of a plan, as it goes onto the screen: of what is changed nothing but the addresses. */
+const summary = (actions: Action[]): string => [
+  `${count(actions, 'create', 'replace')} to add, ${count(actions, 'update')} to change, ${count(actions, 'delete', 'replace')} to destroy`,
+  ...(['delete', 'replace', 'update', 'create'] as const).flatMap((which) => {
+    const all = actions.filter(({ action }) => action === which).map(({ address }) => address).toSorted()
+    return all.length ? [`${which} ${all.join(', ')}`] : []
+  }),
+].join('; ')
 const textOf = (actions: Action[]): string => actions.map(({ address, action }) => `${action} ${address}`).toSorted().join('\n')
 
 interface Saved { variables?: Record<string, { value: unknown }>; resource_changes?: { address: string; change: { actions: string[] } }[] }
+
+/** What came by -var stands in a plan as a text, whatever its type. */
+const plain = (value: unknown): string => (typeof value === 'string' ? value : JSON.stringify(value, (_, one: unknown) =>
+  (one && typeof one === 'object' && !Array.isArray(one) ? Object.fromEntries(Object.entries(one).toSorted(([a], [b]) => (a < b ? -1 : 1))) : one)) ?? '')
 
 /** What the saved plan would do, where there is one and it was made with the values that are wanted. */
 const savedIn = async ({ words, main }: Terraform): Promise<Action[] | undefined> => {
@@ -170,7 +186,7 @@ const savedIn = async ({ words, main }: Terraform): Promise<Action[] | undefined
   if (code !== 0) return undefined
   const { variables = {}, resource_changes: changes = [] } = JSON.parse(stdout) as Saved
   const { variables: wanted, moved = {} } = await main()
-  const fits = Object.entries(wanted).every(([name, { value }]) => JSON.stringify(variables[name]?.value) === JSON.stringify(moved[name] ?? value))
+  const fits = Object.entries(wanted).every(([name, { value }]) => plain(variables[name]?.value) === plain(moved[name] ?? value))
   return fits ? changes.flatMap(({ address, change: { actions } }) => {
     const action = actions.length === 2 ? 'replace' : actions[0] ?? ''
     return isAction(action) ? [{ address, action }] : []
@@ -193,7 +209,7 @@ export const havePlan = async (tf: Terraform): Promise<Done | Effect[]> => {
 
 /** The line of an apply that was not asked about: it applies a plan that adds, and no other. */
 const addingOnly = ({ words }: Terraform, own: string[]): string[] => ['bash', '-c',
-  `plan=$(${line(words('show', '-json', PLAN))}) || exit; if grep -qE '"actions":\\[("create",)?"(update|delete)' <<<"$plan"; then echo 'It does more than add: read the plan first.' >&2; exit 1; fi; exec ${line(words(...own))}`]
+  `umask 077; plan=$(${line(words('show', '-json', PLAN))}) || exit; if grep -qE '"actions":\\[("create",)?"(update|delete)' <<<"$plan"; then echo 'It does more than add: read the plan first.' >&2; exit 1; fi; exec ${line(words(...own))}`]
 
 /** A line in the account that the run works in. */
 const lineOf = (words: string[]): Command => ({ words, ...(process.env['AWS_PROFILE'] ? { env: { AWS_PROFILE: process.env['AWS_PROFILE'] } } : {}) })
@@ -207,7 +223,8 @@ export const haveApplied = async (tf: Terraform, risk: (seen: Look) => Promise<s
   const danger = others.length ? [await risk(seen), `Terraform ${told}`].filter(Boolean).join('; ') : undefined
   const own = ['apply', ...QUIET, '-lock-timeout=60s', PLAN]
   return [{
-    id: 'terraform apply', again: 'mint', ...(danger ? { danger } : {}), command: lineOf(danger ? tf.words(...own) : addingOnly(tf, own)),
+    id: 'terraform apply', again: 'mint', ...(danger ? { danger } : {}), // What it writes into the folder may hold a key.
+    command: lineOf(danger ? ['bash', '-c', `umask 077; exec ${line(tf.words(...own))}`] : addingOnly(tf, own)),
     unfit: async () => {
       const saved = await savedIn(tf)
       return saved && seen.is === 'planned' && textOf(saved) === textOf(seen.actions) ? undefined
@@ -231,10 +248,10 @@ export const haveOutputs = async (tf: Terraform, files: Record<string, string>):
   const pending = (name: string) => seen.is !== 'planned' || seen.outputs.includes(name)
   const missing = Object.entries(files).filter(([file, name]) => pending(name) || !held[name] || readSecret(file) !== Once.join([held[name]]))
   return missing.length ? missing.map(([file, name]): Effect => ({
-    id: `write ${file}`, again: 'safe', command: { words: tf.words('output', '-raw', name), file },
+    id: `write ${file}`, again: 'safe', command: { ...lineOf(tf.words('output', '-raw', name)), file },
     call: async () => {
       const value = (await tf.outputs())[name]
-      if (!value) throw fail(`Terraform puts out no ${name}.`, `See what it has: ${line(tf.words('output'))}; then repeat the same line.`)
+      if (!value) throw fail(`Terraform puts out no ${name}.`, `See what it has: ${tf.line('output')}; then repeat the same line.`)
       writeSecret(file, value)
     },
   })) : done(`${Object.keys(files).join(', ')} are those of Terraform`)

@@ -10,7 +10,8 @@ import { done, minutes } from '../effect.ts'
 import { fail } from '../fail.ts'
 import { connectTo } from './kubeconfig.ts'
 import { nodeIsReady, shapeOf } from './nodes.ts'
-import { EVERYTHING, kubectl, list, missingPermissions, patch, ref, type Kind } from './objects.ts'
+import { patch } from './changes.ts'
+import { EVERYTHING, kubectl, list, missingPermissions, ref, type Kind } from './objects.ts'
 import { sizeSays } from './sizing.ts'
 
 /** A cluster that may not be there yet. */

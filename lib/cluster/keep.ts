@@ -8,7 +8,8 @@ import type { Pipe } from '../shell.ts'
 import type { Ref } from './objects.ts'
 import { fail } from '../fail.ts'
 import { request } from './kubernetes.ts'
-import { collection, isAway, kubectl, nameOf, read, ref, remove } from './objects.ts'
+import { remove } from './changes.ts'
+import { collection, isAway, kubectl, nameOf, read, ref } from './objects.ts'
 
 /** One edit of a manifest: a field that gets another value, or goes; with `add` it need not be there yet. */
 export interface Edit { path: string; value?: unknown; add?: true }

@@ -4,6 +4,7 @@
  * "Migration", and the script that it names.
  */
 import { quote } from '../shell.ts'
+import { mongoScript } from '../server/mongodb.ts'
 import { IMAGES, inContainer } from './box.ts'
 
 export const STORES = ['mongodb', 'postgresql', 'vault'] as const
@@ -65,7 +66,7 @@ export const FACTS: Record<StoreName, Store> = {
     makeReady: '',
     // The password comes on standard input, before the archive: no process has it as an argument.
     load: `{ printf '%s\\n' "$MONGODB_ROOT_PASSWORD"; cat; } | mongorestore --quiet --archive --drop -u root --authenticationDatabase admin --nsExclude 'admin.*' --nsExclude 'config.*'`,
-    countsThere: `printf 'db.getSiblingDB("admin").auth("root", "%s"); %s\\n' "$MONGODB_ROOT_PASSWORD" '${DOCUMENTS}' | mongo --quiet | ${FIGURES}`,
+    countsThere: `${mongoScript(DOCUMENTS)} | ${FIGURES}`,
   },
   postgresql: {
     label: 'PostgreSQL', pod: 'postgresql-0', container: 'postgresql', folder: '/bitnami/postgresql', shell: 'bash',

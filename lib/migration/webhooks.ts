@@ -10,12 +10,12 @@ import { Unanswered } from '../fail.ts'
 import type { Once } from '../files.ts'
 import { readTool } from '../tools.ts'
 import { heldBy } from '../server/config.ts'
-import { kubectl } from '../cluster/objects.ts'
+import { mongo } from '../server/mongodb.ts'
 
 /** The page of each project, as MongoDB has it. */
-const PROJECTS = 'printf \'db.getSiblingDB("admin").auth("root", "%s"); db.getSiblingDB("circle_ghe").projects.find({}, { vcs_url: 1 }).forEach(function (one) { if (one.vcs_url) print("project " + one.vcs_url) })\\n\' "$MONGODB_ROOT_PASSWORD" | mongo --quiet'
+const PROJECTS = 'db.getSiblingDB("circle_ghe").projects.find({}, { vcs_url: 1 }).forEach(function (one) { if (one.vcs_url) print("project " + one.vcs_url) })'
 export const projects = oncePerLook(async (): Promise<string[]> => {
-  const { code, stdout, stderr } = await readTool(kubectl(['exec', 'mongodb-0', '-c', 'mongodb', '--', 'sh', '-c', PROJECTS], 'Pod'), { within: hours(1) })
+  const { code, stdout, stderr } = await readTool(mongo(PROJECTS), { within: hours(1) })
   if (code !== 0) throw new Unanswered(`MongoDB of 3.x does not tell its projects: ${stderr.trim().split('\n').at(-1)}.`, 'See that its pod runs, then repeat the same line.')
   return [...stdout.matchAll(/^project (\S+)$/gm)].map(([, url]) => url as string).sort()
 })

@@ -19,7 +19,7 @@ interface State { variables: Record<string, string>; /** Its making was cut off.
 export interface TerraformWorld {
   /** Module and back end that were got. */
   init?: string
-  planned?: { variables: Record<string, string>; actions: [string, Action][]; on: string }
+  planned?: { variables: Record<string, string>; /** Those that came by -var. */ told: string[]; actions: [string, Action][]; on: string }
   state?: State
   /** Somebody's run died, and left its lock behind. */
   lock?: { id: string; who: string; created: string }
@@ -70,6 +70,9 @@ const makeGroup = (world: World, { variables }: State): void => {
   if (cloudOf(variables) === 'aws') ec2Of(world).scaling[groupOf(variables)] = { min: variables['nomad_auto_scaler'] === 'true' ? 1 : 0, max: number('max_nodes'), desired: number('nodes') }
   else world.compute = { ...world.compute ?? computeWorld(), groups: { [text('name')]: { zone: text('zone'), min: number('min_replicas'), max: number('max_replicas') } } }
 }
+
+/** A value of main.tf, maps included. */
+const read = (text: string): unknown => JSON.parse(text.startsWith('{') ? text.replaceAll(/([\w-]+) = /g, '"$1": ') : text) as unknown
 
 const KNOWN: Record<string, string[]> = {
   init: ['input', 'no-color'], plan: ['input', 'lock', 'lock-timeout', 'json', 'detailed-exitcode', 'out', 'var'], show: ['json'], apply: ['input', 'no-color', 'lock-timeout'], output: ['json', 'raw'], 'force-unlock': ['force'],
@@ -130,7 +133,7 @@ const plan = (tf: TerraformWorld, text: string | undefined, { flag, vars }: Aske
   const actions = differences(tf.state, variables)
   const fresh = !tf.state || tf.state.half
   const action = (name: string) => (fresh ? 'create' : name.startsWith('nomad_server_') && actions.some(([address]) => address.includes('tls_locally_signed_cert')) ? 'update' : 'noop')
-  if (flag['out']) tf.planned = { variables, actions, on: canon(tf.state) }
+  if (flag['out']) tf.planned = { variables, told: Object.keys(vars), actions, on: canon(tf.state) }
   const events = [
     ...actions.map(([addr, what]) => ({ type: 'planned_change', change: { resource: { addr }, action: what } })),
     { type: 'change_summary', changes: { add: actions.filter(([, what]) => what !== 'update').length, change: actions.filter(([, what]) => what === 'update').length, remove: actions.filter(([, what]) => what === 'replace').length, operation: 'plan' } },
@@ -178,9 +181,11 @@ const play = (world: World, { argv }: Call): Output => {
   if (call.command === 'apply') return keep(apply(tf))
   if (call.command === 'show') {
     if (!tf.planned) return failed('Failed to read the given file as a state or plan file', 'open nomad.tfplan: no such file or directory')
-    const { variables, actions } = tf.planned
+    const { variables, told, actions } = tf.planned
+    // What came by -var stands there as a text, whatever its type.
+    const value = (name: string, text: string): unknown => (told.includes(name) && !text.startsWith('"') ? text : read(text))
     return printed(JSON.stringify({
-      format_version: '1.1', variables: Object.fromEntries(Object.entries(variables).map(([name, value]) => [name, { value: JSON.parse(value) as unknown }])),
+      format_version: '1.1', variables: Object.fromEntries(Object.entries(variables).map(([name, text]) => [name, { value: value(name, text) }])),
       resource_changes: actions.map(([address, action]) => ({ address, change: { actions: action === 'replace' ? ['delete', 'create'] : [action] } })),
     }))
   }

@@ -5,13 +5,15 @@
 import type { Check, Done, Effect } from '../effect.ts'
 import { done, minutes } from '../effect.ts'
 import { haveRecord, type Account, type Dns } from '../cloud/dns.ts'
-import { allAvailable, kubectl, list, read, ref } from '../cluster/objects.ts'
+import { allAvailable } from '../cluster/checks.ts'
+import { kubectl, list, read, ref } from '../cluster/objects.ts'
 import { leadsTo, leadsToLine } from '../names.ts'
 import { line } from '../shell.ts'
 import { readTool } from '../tools.ts'
 import { addressOf, FRONT } from './balancers.ts'
 import { namesOf } from './certificates.ts'
 import { isReady } from './databases.ts'
+import { mongo } from './mongodb.ts'
 import { troublesOfPods } from './pods.ts'
 
 const FRONTEND = ref('Deployment', 'frontend')
@@ -89,9 +91,7 @@ export const statusAnswers = (domain: string): Check => {
   }
 }
 
-/** mongo reads the password in its pod, on standard input: no process has it as an argument. */
-const COUNT = 'printf \'db.getSiblingDB("admin").auth("root", "%s"); print("users " + db.getSiblingDB("circle_ghe").users.count())\\n\' "$MONGODB_ROOT_PASSWORD" | mongo --quiet'
-const countUsers = (): string[] => kubectl(['exec', 'mongodb-0', '-c', 'mongodb', '--', 'sh', '-c', COUNT], 'Pod')
+const countUsers = (): string[] => mongo('print("users " + db.getSiblingDB("circle_ghe").users.count())')
 
 /** Somebody has logged in; undefined where that cannot be seen, as with an external MongoDB. */
 const users = async (): Promise<number | undefined> => {

@@ -6,7 +6,8 @@ import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { awsIn } from '../cloud/aws.ts'
 import { machineOf as ec2Machine } from '../cloud/ec2.ts'
-import { machineOf as gceMachine } from '../cloud/gke.ts'
+import { gcpIn } from '../cloud/gcp.ts'
+import { machineIn as gceMachine } from '../cloud/gke.ts'
 import type { Terraform } from '../cloud/terraform.ts'
 import { ask, bad, ok, preflight, warning } from '../effect.ts'
 import { isOpenToOthers, placeOf, readSecret } from '../files.ts'
@@ -36,12 +37,13 @@ const CLASSES: [string, number, number][] = [['2xlarge+', 20, 40], ['2xlarge', 1
 /** The biggest resource class that fits a machine. */
 export const classFor = (cores: number, gigabytes: number): string | undefined => CLASSES.find(([, needs, memory]) => needs <= cores && memory <= gigabytes)?.[0]
 
-export const sizeFits = ({ provider, region, profile, instanceType, machineType }: Given) => preflight('size', `a client has ${MOST.cores} CPUs and ${MOST.gigabytes} GB at most, and fits a resource class`, async () => {
+export const sizeFits = ({ provider, region, profile, instanceType, project, zone, machineType }: Given) => preflight('size', `a client has ${MOST.cores} CPUs and ${MOST.gigabytes} GB at most, and fits a resource class`, async () => {
   const type = provider === 'aws' ? instanceType : machineType, name = provider === 'aws' ? '--instance-type' : '--machine-type'
-  const machine = provider === 'aws' ? await ec2Machine(awsIn(region ?? '', profile), type) : gceMachine(type)
-  if (typeof machine === 'string') return provider === 'aws' ? bad(machine, `Name another one with ${name}.`) : warning(machine, `See that it has no more than ${MOST.cores} CPUs and ${MOST.gigabytes} GB.`)
-  const { cores, gigabytes } = machine
+  const machine = provider === 'aws' ? await ec2Machine(awsIn(region ?? '', profile), type) : await gceMachine(gcpIn(project ?? ''), zone ?? '', type)
+  if (typeof machine === 'string') return bad(machine, `Name another one with ${name}.`)
+  const { cores, gigabytes, arm } = machine
   const size = `${type}: ${cores} CPUs, ${gigabytes} GB`
+  if (arm) return bad(`${type} has an ARM processor, and the image of the clients is made for x86`, `Name another one with ${name}: ${provider === 'aws' ? 't3.2xlarge' : 'n2-standard-8'}`)
   if (cores > MOST.cores || gigabytes > MOST.gigabytes) return bad(`${size}, and a Nomad client may have ${MOST.cores} CPUs and ${MOST.gigabytes} GB`, `Name a smaller one with ${name}, and more of them with --max-nodes.`)
   const fits = classFor(cores, gigabytes)
   return fits ? ok(`${size}: jobs up to resource class ${fits}; those of a bigger one stay pending`) : bad(`${size}: too small for any resource class`, `Name a bigger one with ${name}.`)

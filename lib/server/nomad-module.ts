@@ -3,16 +3,19 @@
  * came from. Mutual TLS is on, whatever the guide's example says. Installation guide 3.3.0, phase 3.
  */
 import { gcpIn } from '../cloud/gcp.ts'
+import { clusterNetwork, networksIn } from '../cloud/networks.ts'
 import { thirdAddress } from '../cloud/cidr.ts'
 import { awsIn } from '../cloud/aws.ts'
+import { eksIn, issuerOf } from '../cloud/eks.ts'
 import { awsGroup } from '../cloud/scaling.ts'
 import { hcl, type Look, type Main, type Value, type Variable } from '../cloud/terraform.ts'
 import { clientsSubnets, networkOf as networkInAws, rangeOfVpc, vpcOf } from '../cloud/vpc.ts'
 import { cluster } from '../cluster/kubernetes.ts'
 import { fail } from '../fail.ts'
 import { flagOf } from '../inputs.ts'
+import type { Trouble } from '../runbook.ts'
 import { line } from '../shell.ts'
-import { clientsSet } from './autoscaler.ts'
+import { clientsSet, NAME as AUTOSCALER } from './autoscaler.ts'
 import { addressOf, hasAddress } from './balancers.ts'
 import { isOlder, serverVersion } from './kots.ts'
 import { RPC } from './nomad.ts'
@@ -52,24 +55,24 @@ const inAws = async (given: Given): Promise<Network> => {
   }
 }
 
-interface Found { network?: string; subnetwork?: string; networkConfig?: { network?: string; subnetwork?: string } }
-
-/** Network and subnetwork, of the cluster in GKE; of a shared VPC their whole addresses. */
+/** Network and subnetwork, of the cluster in GKE; of a shared VPC their whole addresses. Those that are named have to be there. */
 const inGcp = async (given: Given): Promise<Network> => {
-  const gcp = gcpIn(given.project ?? '')
-  const [found] = given.network && given.subnetwork ? [{}] : await gcp.read<Found[]>('container', 'clusters', 'list', `--filter=name=${given.cluster}`) ?? []
-  if (!found) throw fail(`There is no cluster ${given.cluster} in project ${gcp.project}, whose network the clients would get.`, `Name it with --cluster; those of the project: ${line(gcp.words('container', 'clusters', 'list'))}`)
-  const { network = 'default', subnetwork = '', networkConfig = {} } = found as Found
-  const whole = (path: string | undefined, name: string) => (path && !path.startsWith(`projects/${gcp.project}/`) ? `https://www.googleapis.com/compute/v1/${path}` : name)
+  const gcp = gcpIn(given.project ?? ''), networks = networksIn(gcp, given.cluster), region = regionOf(given)
+  const ofCluster = given.network ? undefined : await clusterNetwork(networks)
+  if (given.network) {
+    const isAuto = await networks.isAuto(given.network)
+    if (isAuto === undefined) throw fail(`There is no network ${given.network} in project ${gcp.project}.`, `Those that there are: ${line(gcp.words('compute', 'networks', 'list'))}`)
+    if (!isAuto && !given.subnetwork) throw fail(`The network ${given.network} does not have a subnetwork in each region by itself.`, `Name one with --subnetwork: ${line(gcp.words('compute', 'networks', 'subnets', 'list', `--network=${given.network}`))}`)
+  }
+  if (given.subnetwork && !await networks.range(given.subnetwork, region)) throw fail(`There is no subnetwork ${given.subnetwork} in ${region}.`, `Those that there are: ${line(gcp.words('compute', 'networks', 'subnets', 'list', `--regions=${region}`))}`)
+  if (!given.subnetwork && ofCluster && ofCluster.region !== region) throw fail(`The zone ${given.zone} is not in ${ofCluster.region}, where the subnetwork of the cluster is.`, `Name one of its zones with --zone: ${ofCluster.region}-b`)
   const from = `of cluster ${given.cluster}`
   const variables = {
-    project: { value: gcp.project, from: '--project' }, zone: { value: given.zone ?? '', from: '--zone' }, region: { value: regionOf(given), from: 'that of the zone' },
-    network: given.network ? { value: given.network, from: '--network' } : { value: whole(networkConfig.network, network), from: `the network ${from}` },
-    subnetwork: given.subnetwork ? { value: given.subnetwork, from: '--subnetwork' } : { value: whole(networkConfig.subnetwork, subnetwork), from: `the subnetwork ${from}` },
+    project: { value: gcp.project, from: '--project' }, zone: { value: given.zone ?? '', from: '--zone' }, region: { value: region, from: 'that of the zone' },
+    network: ofCluster ? { value: ofCluster.network, from: `the network ${from}` } : { value: given.network ?? '', from: '--network' },
+    subnetwork: given.subnetwork || !ofCluster ? { value: given.subnetwork ?? '', from: given.subnetwork ? '--subnetwork' : 'the network\'s own in the region' } : { value: ofCluster.subnetwork, from: `the subnetwork ${from}` },
   }
-  const [, region] = /regions\/([^/]+)\//.exec(networkConfig.subnetwork ?? '') ?? []
-  if (!given.subnetwork && region && region !== regionOf(given)) throw fail(`The zone ${given.zone} is not in ${region}, where the subnetwork of the cluster is.`, `Name one of its zones with --zone: ${region}-b`)
-  return { say: `${variables.network.value}, ${variables.subnetwork.value}, in ${given.zone}`, variables }
+  return { say: `${variables.network.value}${variables.subnetwork.value ? `, ${variables.subnetwork.value}` : ''}, in ${given.zone}`, variables }
 }
 
 const regionOf = ({ zone = '' }: { zone?: string | undefined }): string => zone.replace(/-[a-z]$/, '')
@@ -86,13 +89,23 @@ const tagFor = async ({ serverVersion: named }: Given): Promise<{ tag: '3.3.0' |
 /** Those that have a value, each with the flag that it is from. */
 const by = (all: Record<string, [keyof Given, Value | undefined]>): Record<string, Variable> => Object.fromEntries(Object.entries(all).flatMap(([name, [key, value]]) => (value === undefined ? [] : [[name, { value, from: flagOf(key) }]])))
 
-const ofAws = (values: Given, tag: string): Record<string, Variable> => {
+/** What IAM is to trust: the account of the autoscaler in the cluster, as the cluster's issuer names it. */
+const identityInCluster = async (values: Given, tag: string): Promise<Variable | undefined> => {
+  if (!values.irsa) return undefined
+  if (tag === '3.3.0') throw fail('The module for server 3.3 knows no IRSA.', 'Leave --irsa out, or upgrade the server to 3.4 first.')
+  const aws = awsIn(values.region ?? '', values.profile), issuer = await issuerOf(eksIn(aws, values.cluster))
+  if (!issuer) throw fail(`IAM does not trust the issuer of cluster ${values.cluster}.`, `Let it: ${line(['eksctl', 'utils', 'associate-iam-oidc-provider', '--cluster', values.cluster, '--region', aws.region, '--approve'])}`)
+  return { value: { oidc_principal_id: issuer.arn, oidc_eks_variable: `${issuer.name}:sub`, k8s_service_account: `system:serviceaccount:${cluster().namespace}:${AUTOSCALER}` }, from: `--irsa, and the issuer of cluster ${values.cluster}` }
+}
+
+const ofAws = async (values: Given, tag: string): Promise<Record<string, Variable>> => {
+  const trusted = await identityInCluster(values, tag)
   if (values.clientRole && tag === '3.3.0') throw fail('The module for server 3.3 gives clients no role.', 'Leave --client-role out, or upgrade the server to 3.4 first.')
-  return by({
+  return { ...by({
     blocked_cidrs: ['blockedCidrs', values.blockedCidrs ?? []], nodes: ['nodes', values.nodes], max_nodes: ['maxNodes', values.maxNodes], instance_type: ['instanceType', values.instanceType], volume_type: ['volumeType', values.volumeType],
     nomad_auto_scaler: ['autoscaler', values.autoscaler], basename: ['basename', values.basename], ssh_key: ['sshKey', values.sshKey], role_name: ['clientRole', values.clientRole],
-    security_group_id: ['securityGroups', values.securityGroups === undefined ? undefined : listOf(values.securityGroups)],
-  })
+    security_group_id: ['securityGroups', values.securityGroups === undefined ? undefined : listOf(values.securityGroups)], instance_tags: ['instanceTags', values.instanceTags],
+  }), ...(trusted ? { enable_irsa: trusted } : {}) }
 }
 
 const ofGcp = (values: Given, tag: string): Record<string, Variable> => {
@@ -101,7 +114,8 @@ const ofGcp = (values: Given, tag: string): Record<string, Variable> => {
     ...by({
       name: ['name', values.name], min_replicas: ['nodes', values.nodes], max_replicas: ['maxNodes', values.maxNodes], machine_type: ['machineType', values.machineType], disk_type: ['diskType', values.diskType], disk_size_gb: ['diskSize', values.diskSize],
       assign_public_ip: ['privateIp', !values.privateIp], preemptible: ['preemptible', values.preemptible], autoscaling_mode: ['autoscalingMode', values.autoscalingMode], target_cpu_utilization: ['targetCpu', Number(values.targetCpu)],
-      blocked_cidrs: ['blockedCidrs', values.blockedCidrs ?? []], retry_with_ssh_allowed_cidr_blocks: ['sshCidrs', values.sshCidrs], nomad_auto_scaler: ['autoscaler', values.autoscaler], enable_workload_identity: ['workloadIdentity', values.workloadIdentity || undefined],
+      blocked_cidrs: ['blockedCidrs', values.blockedCidrs ?? []], retry_with_ssh_allowed_cidr_blocks: ['sshCidrs', values.sshCidrs], nomad_auto_scaler: ['autoscalerAccount', values.autoscalerAccount], autoscaling_schedules: ['autoscalingSchedules', values.autoscalingSchedules],
+      add_server_join: ['noServerJoin', values.noServerJoin ? false : undefined], enable_workload_identity: ['workloadIdentity', values.workloadIdentity || undefined],
     }),
     ...(values.workloadIdentity ? { k8s_namespace: { value: cluster().namespace, from: 'namespace of the installation' } } : {}),
   }
@@ -121,7 +135,10 @@ const backend = ({ state, stateTable, region }: Given): string[] => {
   return kind === 'gs' ? ['backend "gcs" {', ...inner([['bucket', hcl(bucket)], ['prefix', hcl(path || 'nomad')]]), '}'] : ['backend "local" {}']
 }
 
-const typeOf = (value: Value): string => (Array.isArray(value) ? 'list(string)' : { string: 'string', number: 'number', boolean: 'bool' }[typeof value as 'string' | 'number' | 'boolean'])
+const typeOf = (value: Value): string => {
+  if (Array.isArray(value)) return value.every((one) => typeof one === 'string') ? 'list(string)' : 'any'
+  return { string: 'string', number: 'number', boolean: 'bool', object: 'map(string)' }[typeof value as 'string' | 'number' | 'boolean' | 'object']
+}
 const block = (head: string, rows: string[]): string[] => [`${head} {`, ...rows.map((row) => (row ? `  ${row}` : '')), '}', '']
 const aligned = (pairs: [string, string][]): string[] => pairs.map(([name, value]) => `${name.padEnd(Math.max(...pairs.map(([one]) => one.length)))} = ${value}`)
 
@@ -131,7 +148,7 @@ export const mainFor = async (values: Given): Promise<Main> => {
   const [{ tag, server }, network, address] = [await tagFor(values), await networkOf(values), await serverAddress(values)]
   const variables: Record<string, Variable> = {
     server_endpoint: { value: `${address}:${RPC}`, from: values.endpoint ? '--endpoint' : `address of the service ${SERVICE}` },
-    ...(provider === 'aws' ? { region: { value: values.region ?? '', from: '--region' } } : {}), ...network.variables, ...(provider === 'aws' ? ofAws(values, tag) : ofGcp(values, tag)),
+    ...(provider === 'aws' ? { region: { value: values.region ?? '', from: '--region' } } : {}), ...network.variables, ...(provider === 'aws' ? await ofAws(values, tag) : ofGcp(values, tag)),
   }
   const set = provider === 'aws' ? await clientsSet(awsGroup(awsIn(values.region ?? '', values.profile), groupName(values))) : undefined
   return { text: textFor(provider, { tag, server }, variables, backend(values)), variables, ...(set === undefined ? {} : { moved: { nodes: set } }) }
@@ -166,6 +183,12 @@ export const riskOf = async (values: Given, seen: Look): Promise<string | undefi
   (seen.is === 'planned' && seen.outputs.includes('nomad_server_cert')
     ? `the certificates are made anew for ${await serverAddress(values)}:${RPC}: until they are deployed, and the clients replaced (${replaceClients(values)}), no job runs`
     : 'clients may end, with the jobs on them')
+
+/** What Terraform may fail of, for the page. */
+export const TROUBLES: Trouble[] = [
+  { sign: 'terraform apply fails at aws_launch_configuration:', remedy: 'AWS lets accounts that are new make no launch configurations any more, and the module of server 3.x makes one. Ask AWS support to let this account, or make the clients in an account that may.' },
+  { sign: 'terraform init fails at hashicorp/template:', remedy: 'that provider, which the module for server 3.3 wants, has no build for Macs with an ARM processor: run it on another machine.' },
+]
 
 /** Why clients may not connect. */
 export const whyNone = async (values: Given): Promise<string> =>

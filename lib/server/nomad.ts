@@ -2,13 +2,13 @@
  * Nomad in the installation: its servers, which are pods, and its clients, which are machines outside of the cluster.
  * Installation guide 3.3.0, phase 3, "Nomad Clients".
  */
-import type { V1Pod } from '@kubernetes/client-node'
 import type { Check, Done, Effect } from '../effect.ts'
 import { done, minutes } from '../effect.ts'
 import { lacks, savedAs, type Filled } from './config.ts'
 import { isReady } from './databases.ts'
 import { inForceSince } from './kots.ts'
-import { kubectl, list, ref, remove } from '../cluster/objects.ts'
+import { startAnew } from '../cluster/changes.ts'
+import { kubectl, list } from '../cluster/objects.ts'
 import { line } from '../shell.ts'
 import { readTool } from '../tools.ts'
 
@@ -17,18 +17,12 @@ export const RPC = 4647
 
 export const nomadServers = () => list('Pod', { labelSelector: 'app=nomad-server' })
 
-/** Nomad clients that are connected, or undefined where Nomad does not tell. */
+/** Nomad clients that are connected and take jobs, or undefined where Nomad does not tell. */
 export const clients = async (): Promise<number | undefined> => {
   const pod = (await nomadServers()).find(isReady)?.metadata?.name
   if (!pod) return undefined
   const { code, stdout } = await readTool(kubectl(['exec', pod, '--', 'nomad', 'node', 'status'], 'Pod'))
-  return code === 0 ? stdout.split('\n').filter((row) => /\sready\s*$/.test(row)).length : undefined
-}
-
-/** Its controller makes a pod anew. One that was made meanwhile could be named by its uid in no plan; the call does. */
-export const startAnew = ({ metadata }: V1Pod): Effect => {
-  const { subject: _madeMeanwhile, ...effect } = remove(ref('Pod', metadata?.name ?? ''), metadata?.uid)
-  return effect
+  return code === 0 ? stdout.split('\n').filter((row) => /\seligible\s+ready\s*$/.test(row)).length : undefined
 }
 
 export const nomadServersRun = async (): Promise<Check[]> => [{
@@ -47,7 +41,7 @@ export const serversHave = async (filled: Filled): Promise<Done | Effect[]> => {
   const since = values ? await inForceSince(values) : Object.values(filled).some(lacks) ? undefined : 'never told'
   if (since === 'never told') return done(`KOTS does not tell since when they hold; where the servers are older: ${line(kubectl(['delete', 'pods', '-l', 'app=nomad-server'], 'Pod'))}`)
   const old = since ? pods.filter(({ metadata }) => Date.parse(String(metadata?.creationTimestamp)) < Date.parse(since)) : pods
-  return old.length || !pods.length ? old.map(startAnew) : done('every Nomad server was started after that')
+  return old.length || !pods.length ? old.map((pod) => startAnew('Pod', pod)) : done('every Nomad server was started after that')
 }
 
 /** So many clients are connected and ready; `hint` is what is likely wrong where they are not. */
@@ -56,7 +50,7 @@ export const clientsAreReady = async (wanted: number, hint: () => Promise<string
   const status = line(kubectl(['exec', pod, '--', 'nomad', 'node', 'status'], 'Pod'))
   return {
     say: `${wanted} Nomad clients are ready`, within: minutes(15), prints: 'ready',
-    command: { words: ['sh', '-c', `[ "$(${status} | grep -c "ready *$")" -ge ${wanted} ] && echo ready || echo "not yet"`] },
+    command: { words: ['sh', '-c', `[ "$(${status} | grep -c " eligible  *ready *$")" -ge ${wanted} ] && echo ready || echo "not yet"`] },
     holds: async () => {
       const now = await clients()
       return (now ?? 0) >= wanted || `${now ?? 'unknown how many'} of ${wanted}`

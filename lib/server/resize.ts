@@ -9,7 +9,8 @@ import { asked, claimsOf, claimsOfAll, dfText, fileSystem, isReady, podsOf, size
 import { hours, minutes } from '../effect.ts'
 import { Fail, fail } from '../fail.ts'
 import { valueOf } from './kots.ts'
-import { isAway, kubectl, list, prints, read, ref } from '../cluster/objects.ts'
+import { prints } from '../cluster/checks.ts'
+import { isAway, kubectl, list, read, ref } from '../cluster/objects.ts'
 import { GI, bytes } from '../cluster/quantity.ts'
 import { line } from '../shell.ts'
 

@@ -10,10 +10,11 @@ import { done, minutes, verifyStep } from '../effect.ts'
 import { addresses, BALANCERS, FRONT, hasAddress } from '../server/balancers.ts'
 import { Unanswered } from '../fail.ts'
 import { adminConsole, kotsItems, setAndDeploy, valueOf } from '../server/kots.ts'
-import { clients, clientsAreReady, nomadServers, startAnew } from '../server/nomad.ts'
+import { clients, clientsAreReady, nomadServers } from '../server/nomad.ts'
 import { request } from '../cluster/kubernetes.ts'
 import { leadsTo, leadsToLine } from '../names.ts'
-import { collection, kubectl, read, ref, remove } from '../cluster/objects.ts'
+import { remove, startAnew } from '../cluster/changes.ts'
+import { collection, kubectl, read, ref } from '../cluster/objects.ts'
 
 const KEPT = ref('ConfigMap', 'circleci-runbooks-restore')
 
@@ -109,7 +110,7 @@ export const nomadAdvertises = (after: After) => {
     if (!pods.length) return []
     first ??= new Set(pods.flatMap(({ metadata }) => (time(String(metadata?.creationTimestamp)) <= since ? [metadata?.uid] : [])))
     const old = pods.filter(({ metadata }) => first?.has(metadata?.uid))
-    return old.length ? old.map(startAnew) : done(`${pods.length === 1 ? 'the Nomad server' : 'every Nomad server'} was started after the restore`)
+    return old.length ? old.map((pod) => startAnew('Pod', pod)) : done(`${pods.length === 1 ? 'the Nomad server' : 'every Nomad server'} was started after the restore`)
   }
 }
 

@@ -158,7 +158,7 @@ describe.concurrent('signals', { timeout: 180_000 }, () => {
   test.for([['SIGINT', 130], ['SIGTERM', 143], ['SIGHUP', 129]] as const)('%s while it waits: %i, no lease, and the printed line ends it', async ([name, exit], context) => {
     const here = await fresh(context)
     const before = await identities(here)
-    here.standIns.kots.delay = 8000
+    here.standIns.kots.delay = 600_000
     const first = startRun(here)
     await first.says('• 5 bring-back')
     await pause(1000)
@@ -169,6 +169,7 @@ describe.concurrent('signals', { timeout: 180_000 }, () => {
     // The set is away: an operator is told so.
     expect(all.replaceAll(/\s+/g, ' ')).toContain('mongodb may have no stateful set now')
     expect((await sizes(cluster(), here)).left).toEqual(['secret/runbooks-kept-mongodb'])
+    here.standIns.kots.delay = 0
     const line = printedLine(all, 'Go on with the same line:')
     expect(line).toContain('--db mongodb --size 10Gi')
     const again = await bash(here, line)

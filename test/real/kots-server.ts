@@ -31,7 +31,7 @@ export interface KotsServer {
   state: Kots
   /** Every command line that reached the server. */
   calls: string[][]
-  /** Milliseconds from the order to its deploy. */
+  /** Milliseconds from the order to its deploy; a shorter one ends a wait that has begun. */
   delay: number
   /** How a deploy ends: never means that it stays `deploying`. */
   deploys: 'well' | 'badly' | 'never'
@@ -116,7 +116,8 @@ export const kotsServer = async (
   }
 
   const deploy = async (version: Version): Promise<void> => {
-    await pause(self.delay, over.signal)
+    const began = Date.now()
+    while (Date.now() < began + self.delay && !over.signal.aborted) await pause(Math.min(50, self.delay), over.signal)
     if (over.signal.aborted || self.deploys === 'never') return
     try {
       if (self.deploys === 'badly') throw new Error('error validating data: the deploy was to fail')

@@ -2,8 +2,9 @@
  * migrate-2.19 on a real services box and real stores: sshd with sudo, PostgreSQL, a MongoDB server and Vault on both
  * sides, pods that kubectl exec enters. What it leaves in the stores, whatever happens on the way.
  */
+import { appendFileSync, mkdirSync, readFileSync, statSync } from 'node:fs'
+import { connect, createServer, type AddressInfo, type Socket } from 'node:net'
 import { delimiter, join } from 'node:path'
-import { mkdirSync, readFileSync, statSync } from 'node:fs'
 import { afterAll, beforeAll, beforeEach, expect, onTestFinished, test, vi } from 'vitest'
 import { keysetOf } from '../../lib/rehearsal/keysets.ts'
 import { line as shellLine } from '../../lib/shell.ts'
@@ -72,13 +73,14 @@ const bash = async (here: Installation, script: string) => {
   expect(code, all).toBe(0)
 }
 
-const line = (here: Installation, verb: 'move' | 'back' | 'report', flags: string[]): [string, ...string[]] => [
-  process.execPath, BUNDLE, verb, '--host', box.address, '--ssh-key', box.key, ...(verb === 'back' ? [] : ['--storage', 'keep', '--bucket', 'circleci-2']), '--context', CONTEXT, '--namespace', here.namespace, ...flags,
+const line = (here: Installation, verb: 'move' | 'back' | 'report', flags: string[], host: string): [string, ...string[]] => [
+  process.execPath, BUNDLE, verb, '--host', host, '--ssh-key', box.key, ...(verb === 'back' ? [] : ['--storage', 'keep', '--bucket', 'circleci-2']), '--context', CONTEXT, '--namespace', here.namespace, ...flags,
 ]
 const YES = ['--yes', '--confirm', CONTEXT, '--hand-over']
 const sent = async (store: string) => (await box.enter(`cat /data/circle/.circleci-runbooks/${store}.sent`)).trim()
 const surroundings = (here: Installation) => ({ env: { PATH: `${box.bin}${delimiter}${here.env['PATH']}` } })
-const begin = (here: Installation, flags: string[] = [], verb: 'move' | 'back' | 'report' = 'move'): Running => start(here, line(here, verb, [...flags, ...(verb === 'move' ? YES : verb === 'back' ? ['--yes'] : [])]), surroundings(here))
+const begin = (here: Installation, flags: string[] = [], verb: 'move' | 'back' | 'report' = 'move', host = box.address): Running =>
+  start(here, line(here, verb, [...flags, ...(verb === 'move' ? YES : verb === 'back' ? ['--yes'] : [])], host), surroundings(here))
 const move = (here: Installation, flags: string[] = []): Promise<Ended> => begin(here, flags).ended
 
 const enter = (here: Installation, pod: string, script: string) => here.kubelet!.enter(pod, ['bash', '-c', script])
@@ -128,19 +130,51 @@ test('looking changes nothing; a move brings all of it over, with no secret on t
   expect(Object.values(await replicas(here))).toEqual([0, 0, 0, 0])
 })
 
-/** The large database is on its way. */
-const isSent = () => until('PostgreSQL to be sent', async () => /pg_dump .*conductor/.test(await box.enter('ps ax -o args')), { within: 180_000 })
+/** A way to the box; each `stands()` waits for a connection over which as much has come as only PostgreSQL sends, and lets it stand still there. */
+const wayToBox = async (): Promise<{ host: string; stands: () => Promise<Socket> }> => {
+  let awaited = false
+  const standing: Socket[] = []
+  const server = createServer((client) => {
+    const there = connect(Number(new URL(box.address).port), '127.0.0.1')
+    let came = 0
+    there.on('data', (part) => {
+      const full = !client.write(part)
+      came += part.length
+      if (awaited && came > 4_000_000) {
+        awaited = false
+        there.pause()
+        standing.push(client)
+      } else if (full) {
+        there.pause()
+        client.once('drain', () => there.resume())
+      }
+    })
+    client.pipe(there)
+    for (const [one, other] of [[client, there], [there, client]] as const) one.on('error', () => undefined).on('close', () => other.destroy())
+  })
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  onTestFinished(() => void server.close())
+  const { port } = server.address() as AddressInfo
+  appendFileSync(box.knownHosts, readFileSync(box.knownHosts, 'utf8').split('\n', 1)[0]!.replace(/^\S+/, `[127.0.0.1]:${port}`) + '\n')
+  return {
+    host: box.address.replace(/\d+$/, String(port)),
+    stands: () => {
+      awaited = true
+      return until('PostgreSQL to be sent', async () => standing.shift(), { within: 180_000 })
+    },
+  }
+}
 
 test('a lost connection is made again; after a kill in the middle the same line sends that store again, and no other', async () => {
-  const here = await both()
-  const killed = begin(here)
-  await isSent()
+  const here = await both(), { host, stands } = await wayToBox()
+  const killed = begin(here, [], 'move', host)
+  await stands()
   killed.signal('SIGKILL')
   expect((await killed.ended).signal).toBe('SIGKILL')
   const mongodb = await sent('mongodb')
-  const again = begin(here)
-  await isSent()
-  await box.enter("pkill -f '[s]shd: root' || true")
+  const again = begin(here, [], 'move', host)
+  const connection = await stands()
+  connection.destroy()
   const { code, all } = await again.ended
   expect(code, all).toBe(0)
   expect(all.replaceAll(/\s+/g, ' ')).toContain('lost the answer of “copy postgresql”')

@@ -98,11 +98,16 @@ describe('a migration', () => {
     expect(world.bytes()).toBe(dry)
   })
 
-  test('a bucket is copied, and its objects are counted', async () => {
-    const world = stage('migration')
-    const { code, all } = await world.run('migrate-2.19', ['move', ...FROM, '--storage', 'copy', '--bucket', 'circleci-2', ...YES])
+  test('a bucket is copied while 2.19 runs, and again once it is stopped; its objects are counted', async () => {
+    const world = stage('migration'), line = ['move', ...FROM, '--storage', 'copy', '--bucket', 'circleci-2', ...YES]
+    const first = await world.run('migrate-2.19', [...line, '--until', 'objects-first'])
+    expect(first.code, first.all).toBe(0)
+    expect(world.world().box).toMatchObject({ state: 'started', objects: { 'circleci-2': 4213, 'circleci-server-data': 4213 } })
+    world.change(({ box }) => { if (box) box.objects['circleci-2'] = 4300 })
+    const { code, all } = await world.run('migrate-2.19', line)
     expect(code, all).toBe(0)
-    expect(world.world().box?.objects).toEqual({ 'circleci-2': 4213, 'circleci-server-data': 4213 })
+    expect(all).toContain('has all but 87 of the 4300 objects of circleci-2')
+    expect(world.world().box?.objects).toEqual({ 'circleci-2': 4300, 'circleci-server-data': 4300 })
     expect(newest(world.world().kots).values['storage_s3_bucket']?.value).toBe('circleci-server-data')
   })
 

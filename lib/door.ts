@@ -85,6 +85,9 @@ export const openDoor = (guard: Guard): Door => ({
     for (let attempt = 1; ; attempt++) {
       // What cannot be taken back is not sent on what we knew some seconds ago.
       await guard.lockIsOurs(Boolean(effect.danger || effect.final) || effect.again === 'mint')
+      // Also before another sending: the first may have lasted hours.
+      const unfit = await effect.unfit?.()
+      if (unfit) throw unfit
       guard.record({ event: 'effect-start', effect: effect.id, line })
       try {
         await through.run(effect.id, () => effect.call())

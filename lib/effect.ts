@@ -35,7 +35,7 @@ export interface Effect {
   call(): Promise<unknown>
   /** While its call takes minutes: what is seen of it in the world. */
   watch?(): Promise<string>
-  /** Asked just before it is sent: what stands against it in the world as it is by then, with its remedy. */
+  /** Asked just before it is sent, each time: what stands against it in the world as it is by then, with its remedy. */
   unfit?(): Promise<Fail | undefined>
   /** What would change, and the server's no where its dry run refuses it as things are. */
   preview?(): Promise<{ changes: Change[]; refused?: Refused }>

@@ -3,7 +3,7 @@
  * how it is verified, what to do if it fails and how to go back. Markdown that any wiki takes.
  */
 import type { Step } from './effect.ts'
-import type { Procedure } from './runbook.ts'
+import { afterwardsOf, type Procedure } from './runbook.ts'
 import type { Inputs, Values } from './inputs.ts'
 import type { PlannedStep } from './plan.ts'
 import { commandLine } from './shell.ts'
@@ -42,6 +42,6 @@ export const markdownPage = async (
     '## By hand, step by step', ...sections,
     `## If it fails\n\nThe message names the likely cause, how things stand and the next line to type. The transcript is under \`~/.local/state/circleci-runbooks/\`.`,
     ...troubles,
-    `## Afterwards\n\n${definition.afterwards.map((text) => `- ${text}`).join('\n')}`,
+    `## Afterwards\n\n${afterwardsOf(definition, values).map((text) => `- ${text}`).join('\n')}`,
   ].join('\n\n') + '\n'
 }

@@ -18,7 +18,7 @@ import { bothOf, me, noneWithoutNamespace, takeLock } from './lock.ts'
 import { lockMachine } from './machine.ts'
 import { confirmationOf, duration, effectsOf, openSteps } from './plan.ts'
 import { runSteps } from './run.ts'
-import { homeOf } from './runbook.ts'
+import { afterwardsOf, homeOf } from './runbook.ts'
 import { factsScreen, failureScreen, paint, width, wrap } from './screens.ts'
 import { wrapLine } from './shell.ts'
 import { onSignals } from './signals.ts'
@@ -180,13 +180,13 @@ const safely = (act: () => void): void => {
   } catch { /* it was told already, or cannot be told */ }
 }
 
-const summary = ({ definition, values, facts, steps, until, line }: Performance, after: Record<string, string>, sent: number, ms: number, journal: Journal, whole: boolean): string => [
+const summary = ({ definition, values, facts, steps, until, line }: Performance, after: Record<string, string>, sent: number, ms: number, journal: Journal, whole: boolean, next = afterwardsOf(definition, values)): string => [
   '',
   whole ? `${paint('green', '✓')} ${paint('bold', definition.outcome(values))}` : `Stopped after step ${until}, as asked. Go on with:\n${wrapLine(line, width(), '  ').join('\n')}`,
   factsScreen(facts, after),
   `  ${sent} ${sent === 1 ? 'change' : 'changes'} in ${duration(Math.round(ms / 1000) * 1000)} by ${me()} · ${steps.length} steps`,
   `  transcript: ${tilde(journal.path)}`,
-  ...(whole && definition.afterwards.length ? ['', ...definition.afterwards.map((text) => `  ${wrap(text, '  ')}`)] : []),
+  ...(whole && next.length ? ['', ...next.map((text) => `  ${wrap(text, '  ')}`)] : []),
 ].join('\n')
 
 /** What a second Ctrl-C ended did not fail, whatever its child said at the end; the journal has that. */

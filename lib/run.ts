@@ -128,8 +128,6 @@ const sendAll = async (run: Run, step: Step, effects: Effect[], count: () => voi
   for (const effect of effects) {
     mayGoOn(run)
     try {
-      const unfit = await effect.unfit?.()
-      if (unfit) throw unfit
       await send(run, step, effect)
       count()
     } catch (error) {

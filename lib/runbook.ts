@@ -52,7 +52,7 @@ export interface Procedure<I extends Inputs> extends Common<I> {
   /** The result in a few words: 'mongodb has 10Gi'. */
   outcome(values: Values<I>): string
   /** What comes next and what is not covered, for the end of the summary. */
-  afterwards: string[]
+  afterwards: string[] | ((values: Values<I>) => string[])
   /** What is known to go wrong, for the page. */
   troubles?(values: Values<I>): Promise<Trouble[]>
   /** How long it waits while another run holds the lock; where nothing is said, only as long as that may be over. */
@@ -71,6 +71,9 @@ export interface Report {
 
 /** What was asked beside the inputs: what leads to a cluster, and where values come from, for the inputs of others. */
 export interface Asked { way: ClusterOptions; sources: Sources }
+
+/** What comes next, for these values. */
+export const afterwardsOf = <I extends Inputs>({ afterwards }: Procedure<I>, values: Values<I>): string[] => (typeof afterwards === 'function' ? afterwards(values) : afterwards)
 
 /** A runbook that only reads: no plan, no lock, no question. */
 export interface Reading<I extends Inputs> extends Common<I> {

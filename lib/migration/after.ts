@@ -9,7 +9,7 @@ import { heldBy, savedAs, type Filled } from '../server/config.ts'
 import { setAndDeploy } from '../server/kots.ts'
 import { startAnew } from '../cluster/changes.ts'
 import { kubectl, list } from '../cluster/objects.ts'
-import { line } from '../shell.ts'
+import { line, quote } from '../shell.ts'
 import { readTool, runTool } from '../tools.ts'
 import type { Box } from './box.ts'
 import { isStopped, STATE, stillRuns, tell } from './box.ts'
@@ -17,14 +17,14 @@ import { isHeld, notes, NOTES_NAME } from './held.ts'
 import type { Given } from './inputs.ts'
 
 /** Nothing of 3.x is started while 2.19 runs. */
-export const mayStart = (box: Box) => async () => {
+const mayStart = (box: Box) => async () => {
   const seen = await box.look()
   return isStopped(seen) ? undefined : fail(`2.19 runs: ${stillRuns(seen)}. 3.x is not started beside it.`, 'Repeat the same line: it stops 2.19, and moves what it wrote meanwhile.', { code: EXIT.stale })
 }
 
-/** A step of which nothing is sent while 2.19 runs. */
+/** A step of which nothing is sent while 2.19 runs; a script asks that too. */
 export const besides219 = (box: Box, step: Step): Step => ({
-  ...step, todo: async () => {
+  ...step, ...(box.archive ? {} : { before: async () => [...await step.before?.() ?? [], stillStopped(box)] }), todo: async () => {
     const answer = await step.todo()
     return isDone(answer) ? answer : answer.map((effect) => ({ ...effect, unfit: async () => await mayStart(box)() ?? effect.unfit?.() }))
   },
@@ -47,13 +47,19 @@ export const stoppedCheck = (box: Box): Check => ({
   hint: async () => `See what keeps it: ${line(box.words('docker ps'))}; or stop it in its console, port 8800 of the box.`,
 })
 
+/** The same, without waiting for it. */
+export const stillStopped = (box: Box): Check => ({
+  ...stoppedCheck(box), within: 0, hint: async () => `Two installations on the same builds damage both. Stop 2.19 now: ${line(box.words('replicatedctl app stop'))}`,
+})
+
 /** 2.19 runs again, and 3.x does not. */
 export const haveStarted219 = (box: Box, risk: string | undefined) => async (): Promise<Done | Effect[]> => {
   const seen = await box.look()
   if (seen.state === 'started') return done('2.19 runs')
   if (seen.state === 'starting') return []
   return [tell(box, 'start', { ...(risk ? { danger: risk } : {}), unfit: async () => {
-    const held = await isHeld()
+    const { ours } = await box.look(), held = await isHeld()
+    if (ours.length) return fail(`${ours.join(', ')} still runs on the data of 2.19.`, 'Repeat the same line: it ends that first.', { code: EXIT.stale })
     return held === true ? undefined : fail(`3.x runs: ${held}. 2.19 is not started beside it.`, 'Repeat the same line: it scales 3.x down first.', { code: EXIT.stale })
   } })]
 }
@@ -103,11 +109,13 @@ export const tokenCheck = (): Check => ({
 })
 
 export const CLOUDS = ['aws', 'gcp', 's3'] as const
+/** A script that counts the lines of a tool's output that match; it fails where the tool does. */
+const matching = (words: string[], pattern: string): string => `said=$(${line(words)} 2>&1) || { echo "$said" >&2; exit 1; }; grep -cE ${quote(pattern)} <<<"$said" || true`
 /** How a bucket is copied, and its objects counted, on each. */
-const BUCKETS: Record<(typeof CLOUDS)[number], { copy(from: string, to: string): string[]; missing(from: string, to: string): string; count(bucket: string): string }> = {
+export const BUCKETS: Record<(typeof CLOUDS)[number], { copy(from: string, to: string): string[]; missing(from: string, to: string): string; count(bucket: string): string }> = {
   aws: { copy: (from, to) => ['aws', 's3', 'sync', `s3://${from}`, `s3://${to}`, '--only-show-errors'], missing: (from, to) => `${line(['aws', 's3', 'sync', `s3://${from}`, `s3://${to}`, '--dryrun'])} | wc -l`, count: (bucket) => `${line(['aws', 's3', 'ls', '--recursive', `s3://${bucket}`])} | wc -l` },
-  gcp: { copy: (from, to) => ['gsutil', '-m', 'rsync', '-r', `gs://${from}`, `gs://${to}`], missing: (from, to) => `{ ${line(['gsutil', '-m', 'rsync', '-n', '-r', `gs://${from}`, `gs://${to}`])} 2>&1 | grep -c '^Would copy' || true; }`, count: (bucket) => `${line(['gsutil', 'ls', `gs://${bucket}/**`])} | wc -l` },
-  s3: { copy: (from, to) => ['mc', 'mirror', '--quiet', from, to], missing: (from, to) => `{ ${line(['mc', 'diff', from, to])} | grep -c '^<' || true; }`, count: (bucket) => `${line(['mc', 'ls', '--recursive', bucket])} | wc -l` },
+  gcp: { copy: (from, to) => ['gsutil', '-m', 'rsync', '-r', `gs://${from}`, `gs://${to}`], missing: (from, to) => matching(['gsutil', '-m', 'rsync', '-n', '-r', `gs://${from}`, `gs://${to}`], '^Would copy'), count: (bucket) => `${line(['gsutil', 'ls', `gs://${bucket}/**`])} | wc -l` },
+  s3: { copy: (from, to) => ['mc', 'mirror', '--quiet', '--overwrite', from, to], missing: (from, to) => matching(['mc', 'diff', from, to], '^[<!]'), count: (bucket) => `${line(['mc', 'ls', '--recursive', bucket])} | wc -l` },
 }
 
 export interface Storage extends Pick<Given, 'storage' | 'bucket'> { cloud: (typeof CLOUDS)[number]; handOver: boolean }
@@ -119,7 +127,9 @@ export const bucketField = ({ storage, bucket, cloud }: Storage): Filled =>
 const counted = async (script: string): Promise<number> => {
   const { code, stdout, stderr } = await readTool(['bash', '-c', `set -o pipefail; ${script}`], { within: hours(1) })
   if (code !== 0) throw fail(`The objects cannot be counted: ${stderr.trim().split('\n').at(-1)}.`, `This should count them: ${script}`)
-  return Number(stdout.trim())
+  const count = Number(stdout.trim() || Number.NaN)
+  if (!Number.isInteger(count)) throw fail(`The objects cannot be counted: ${stdout.trim() || 'nothing'} is no number.`, `This should count them: ${script}`)
+  return count
 }
 const objectsIn = ({ cloud }: Storage, bucket: string): Promise<number> => counted(BUCKETS[cloud].count(bucket))
 

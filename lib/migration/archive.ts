@@ -13,7 +13,7 @@ import { placeOf } from '../files.ts'
 import { human } from '../cluster/quantity.ts'
 import { quote } from '../shell.ts'
 import { readTool } from '../tools.ts'
-import { isStopped, type Box, type Seen, type Sent } from './box.ts'
+import { isStopped, sentNow, stamp, type Box, type Seen, type Sent } from './box.ts'
 import { fileIn, isDatabase, labelOf, type StoreName } from './scripts.ts'
 
 const NOTES = '.circleci-runbooks', KEYS = 'circle-data'
@@ -37,12 +37,17 @@ export const archiveAt = (given: string): Box => {
   return found
 }
 
+const folderOf = (given: string): string => join(placeOf(given), 'circleci_export')
+
+/** The words that run a script in an archive, which is made where it is not there yet. */
+export const making = ({ archive = '' }: Box, script: string): string[] => ['bash', '-c', `(umask 077; mkdir -p ${quote(folderOf(archive))}) && cd ${quote(folderOf(archive))} || exit; ${script}`]
+
 const opened = (given: string): Box => {
-  const folder = join(placeOf(given), 'circleci_export')
-  const words = (script: string): string[] => ['bash', '-c', `mkdir -p ${quote(folder)} && cd ${quote(folder)} || exit; ${script}`]
+  const folder = folderOf(given)
+  const words = (script: string): string[] => ['bash', '-c', `cd ${quote(folder)} || exit; ${script}`]
   const fingerprint = (): string => createHash('sha256').update(filesIn(folder).map(({ path, size, written }) => `${path.slice(folder.length)} ${size} ${written}`).sort().join('\n')).digest('hex').slice(0, 16)
   const look = oncePerLook(async (): Promise<Seen> => ({
-    time: clock.now() / 1000, state: 'stopped', version: undefined, running: [], ours: [], ran: fingerprint(), images: [], packers: [], free: Number.MAX_SAFE_INTEGER,
+    time: clock.now() / 1000, state: 'stopped', version: undefined, running: [], ours: [], ran: fingerprint(), images: [], packers: [], free: Number.MAX_SAFE_INTEGER, written: Math.max(0, ...filesIn(folder).map(({ written }) => written)),
     sizes: Object.fromEntries(Object.entries(FOLDERS).flatMap(([name, part]) => {
       const files = filesIn(join(folder, part))
       return files.length ? [[name, files.reduce((sum, { size }) => sum + size, 0)]] : []
@@ -72,15 +77,22 @@ const noteAt = (path: string): string => (existsSync(path) ? readFileSync(path, 
 
 /** It is whole, and of this 2.19: nobody but the operator knows that nothing has run since. */
 export const archiveIsWhole = (archive: Box, stores: StoreName[], old?: Box) => preflight('archive', 'the archive has each store and the keys, and 2.19 has not run since it was made', async () => {
-  const { sizes } = await archive.look(), folder = join(placeOf(archive.archive ?? ''), 'circleci_export')
+  const { sizes, written = 0 } = await archive.look(), folder = folderOf(archive.archive ?? '')
   const empty = stores.filter((name) => !existsSync(join(folder, fileIn(name))) || !sizes[name])
   if (empty.length) return bad(`${folder} lacks ${empty.map((name) => fileIn(name)).join(', ')}`, `Name the folder in which circleci_export is, or leave out what is outside: ${empty.map(labelOf).join(', ')}.`)
   const half = stores.filter((name) => existsSync(join(folder, NOTES, `${name}.exporting`)))
   if (half.length) return bad(`an export of ${half.map(labelOf).join(' and ')} into ${folder} did not end`, 'Repeat the line with --export-dir, which sends it again.')
   if (stores.includes('postgresql') && !endOf(join(folder, fileIn('postgresql'))).includes('dump complete')) return bad(`${fileIn('postgresql')} does not end as a whole dump does: a part of it is missing`, 'Bring the whole file, or export again.')
-  if (old && !isStopped(await old.look())) return bad(`2.19 runs on ${old.name}: an archive cannot be of now`, 'Leave --from out, and it is exported anew.')
-  const newest = Math.max(...filesIn(folder).map(({ written }) => written))
-  return ask(`The archive ${folder} was written on ${new Date(newest).toISOString().slice(0, 16).replace('T', ' ')} UTC (${stores.map((name) => `${labelOf(name)} ${human(BigInt(sizes[name] ?? 0))}`).join(', ')}). Was 2.19 stopped then, and has it not run since?`)
+  if (old) {
+    const seen = await old.look(), anew = 'Leave --from out, and it is exported anew; --export-dir keeps that.'
+    if (!isStopped(seen)) return bad(`2.19 runs on ${old.name}: an archive cannot be of now`, anew)
+    const made = stores.flatMap((name) => (existsSync(join(folder, NOTES, `${name}.kept`)) ? [{ name, sum: noteAt(join(folder, NOTES, `${name}.kept`)).trim() }] : []))
+    const other = made.filter(({ name, sum }) => sentNow(seen, name)?.sum !== sum).map(({ name }) => labelOf(name))
+    if (other.length) return bad(`${other.join(' and ')} in ${folder} ${other.length > 1 ? 'are' : 'is'} not what ${old.name} has now: 2.19 has run since, or it is the archive of another one`, anew)
+    if (made.length === stores.length) return ok('it is of what 2.19 has now')
+    if (seen.used && written < seen.used * 1000) return bad(`2.19 ran after the archive was made: it was written on ${stamp(written)}, and Vault of 2.19 wrote on ${stamp(seen.used * 1000)}`, anew)
+  }
+  return ask(`The archive ${folder} was written on ${stamp(written)} (${stores.map((name) => `${labelOf(name)} ${human(BigInt(sizes[name] ?? 0))}`).join(', ')}). Was 2.19 stopped then, and has it not run since?`)
 })
 
 /** This machine, and the box for the dump of MongoDB, have room for it. */

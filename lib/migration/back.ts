@@ -34,7 +34,7 @@ const isOver = async (): Promise<boolean> => (await notes())[OVER] === 'over'
 
 /** A step of a trial, of which nothing is wanted any more once that is over. */
 export const unlessOver = (step: Step): Step => ({
-  ...step, todo: async () => (await isOver() ? done(`the trial is over (before another one: ${line(kubectl(['delete', 'configmap', NOTES_NAME], 'ConfigMap'))})`) : step.todo()),
+  ...step, todo: async () => (await isOver() ? done(`the trial is over (before another one: ${line(kubectl(['patch', 'configmap', NOTES_NAME, '--type=merge', '-p', JSON.stringify({ data: { [OVER]: null } })], 'ConfigMap'))})`) : step.todo()),
 })
 
 /** Somebody has said that the trial is over. */

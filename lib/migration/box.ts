@@ -47,6 +47,10 @@ export interface Seen {
   packers: string[]
   keys: string[]
   sent: Partial<Record<string, Sent>>
+  /** Seconds since the epoch: when 2.19 was last seen to be used, which Vault tells: it writes whenever it is started. */
+  used?: number
+  /** Of an archive: when its newest file was written, in milliseconds. */
+  written?: number
 }
 
 /** Where data comes from: the services box, or an archive of it. */
@@ -74,7 +78,7 @@ export const IMAGES = { mongodb: MONGO, postgresql: POSTGRES } as const
 export const STATE = "replicatedctl app status --template '{{range .}}{{.State}}{{end}}'"
 
 /** Vault writes whenever it is started: with the starting times of the containers, what it wrote last tells whether 2.19 has run again. */
-const RAN = `{ docker ps -aq --no-trunc | xargs -r docker inspect --format '{{.Name}} {{.State.StartedAt}}' | grep -Ev '${OTHERS}' | sort; find ${FOLDERS.vault} -type f -printf '%T@ %p\\n' 2>/dev/null | sort -n | tail -n 1; true; } | sha256sum | cut -c 1-16`
+const RAN = `{ docker ps -aq --no-trunc | xargs -r docker inspect --format '{{.Name}} {{.Config.Image}} {{.State.StartedAt}}' | grep -Ev '${OTHERS}' | grep -iE '${APPLICATION.source}' | sort; find ${FOLDERS.vault} -type f -printf '%T@ %p\\n' 2>/dev/null | sort -n | tail -n 1; true; } | sha256sum | cut -c 1-16`
 
 const LOOK = [
   'echo "time $(date +%s)"',
@@ -83,7 +87,7 @@ const LOOK = [
   `docker ps --format '{{.Names}} {{.Image}}' | sed 's/^/running /'`,
   `for image in ${Object.values(IMAGES).join(' ')}; do docker image inspect $image >/dev/null 2>&1 && echo "image $image"; done`,
   'for one in zstd pigz; do command -v $one >/dev/null && echo "packer $one"; done',
-  `echo "ran $(${RAN})"`,
+  `echo "ran $(${RAN})"`, `echo "used $(find ${FOLDERS.vault} -type f -printf '%T@\\n' 2>/dev/null | sort -n | tail -n 1 | cut -d . -f 1)"`,
   ...Object.entries(FOLDERS).map(([name, folder]) => `[ -d ${folder} ] && echo "size ${name} $(du -sk ${folder} | cut -f 1)"`),
   `echo "free $(df -Pk ${DATA} | awk 'END { print $4 }')"`,
   `ls ${FOLDERS.keys} 2>/dev/null | sed 's/^/key /'`,
@@ -138,12 +142,15 @@ const parsed = (text: string): Seen => {
     time: Number(one('time')), state: one('state') || 'unknown', version: one('version') || undefined,
     running: names.filter(({ name, image }) => !isOther.test(name) && APPLICATION.test(`${name} ${image}`)).map(({ name }) => name),
     ours: names.filter(({ name }) => name.startsWith('runbooks-')).map(({ name }) => name),
-    ran: one('ran') ?? '',
+    ran: one('ran') ?? '', ...(Number(one('used')) ? { used: Number(one('used')) } : {}),
     sizes: Object.fromEntries(all('size').map(([name, kib]) => [name, Number(kib) * 1024])),
     free: Number(one('free')) * 1024, images: all('image').flatMap(([image]) => image ?? []), packers: all('packer').flatMap(([name]) => name ?? []), keys: all('key').flatMap(([name]) => name ?? []),
     sent: Object.fromEntries(all('sent').map(([store, of = '', sum = '', began, ended]) => [store, { of, sum, began: Number(began), ended: Number(ended) }])),
   }
 }
+
+/** A time as people read it. */
+export const stamp = (time: number): string => `${new Date(time).toISOString().slice(0, 16).replace('T', ' ')} UTC`
 
 /** All of 2.19 has ended. */
 export const isStopped = ({ state, running }: Seen): boolean => state === 'stopped' && running.length === 0
@@ -179,18 +186,24 @@ const containerOf = (store: keyof typeof IMAGES): string => `runbooks-${store}`
 const MOUNTS = { postgresql: '/var/lib/postgresql/data', mongodb: '/data/db' } as const
 const ANSWERS = { postgresql: 'psql -U postgres -Atc "select 1"', mongodb: 'mongo --quiet --eval 1' } as const
 
+/** In a script on the box: it ends where 2.19 is not stopped. */
+const STOPPED = `[ "$(${STATE})" = stopped ] || { echo '2.19 is not stopped' >&2; exit 1; }`
+
 /** The stopped store's own server runs on its data, for the export alone; the guide's script has the same image and the same data. */
 export const serve = (box: Box, store: keyof typeof IMAGES): Effect => {
   const name = containerOf(store)
   // Two servers on one folder would damage it, and no lock of theirs sees the other: they are in containers of their own.
-  const script = `[ "$(${STATE})" = stopped ] || { echo '2.19 is not stopped' >&2; exit 1; }; docker inspect ${name} >/dev/null 2>&1 || docker run --rm -d --name ${name} -v ${FOLDERS[store]}:${MOUNTS[store]} ${IMAGES[store]} >/dev/null; `
+  const script = `${STOPPED}; docker inspect ${name} >/dev/null 2>&1 || docker run --rm -d --name ${name} -v ${FOLDERS[store]}:${MOUNTS[store]} ${IMAGES[store]} >/dev/null; `
     + `for n in {1..100}; do docker exec ${name} ${ANSWERS[store]} >/dev/null 2>&1 && exit 0; sleep 3; done; docker logs --tail 5 ${name} >&2; exit 1`
   return { id: `serve ${store}`, again: 'safe', command: asRoot(box, script), call: act(box, script, minutes(6)) }
 }
 
+/** Where a dump of MongoDB lies in its data while it is made for an archive. */
+export const DUMP = 'runbooks-dump'
+
 /** Ends those servers. */
 export const unserve = (box: Box, names: string[]): Effect => {
-  const all = names.map(quote).join(' '), script = `docker stop -t 120 ${all} >/dev/null 2>&1; docker rm -f ${all} >/dev/null 2>&1; true`
+  const all = names.map(quote).join(' '), script = `docker stop -t 120 ${all} >/dev/null 2>&1; docker rm -f ${all} >/dev/null 2>&1; rm -rf ${FOLDERS.mongodb}/${DUMP}; true`
   return { id: `end ${names.join(', ')}`, again: 'safe', command: asRoot(box, script), call: act(box, script, minutes(5)) }
 }
 
@@ -206,7 +219,7 @@ export const SUM = '{ if command -v openssl >/dev/null; then openssl dgst -sha25
  * Its second output is a copy of the first, of which the checksum is made.
  */
 export const exporting = ({ notes, fingerprint, archive }: Box, store: string, prepare: string, dump: string, pack: string, counts: string): string => [
-  'set -euo pipefail', `notes=${quote(notes)}`, 'mkdir -p -m 0700 "$notes"', `rm -f "$notes"/${store}.sent`, 'began=$(date +%s)', `of=$(${fingerprint})`, 'exec 4>&1', ...(prepare ? [prepare] : []),
+  'set -euo pipefail', ...(archive ? [] : [STOPPED]), `notes=${quote(notes)}`, 'mkdir -p -m 0700 "$notes"', `rm -f "$notes"/${store}.sent`, 'began=$(date +%s)', `of=$(${fingerprint})`, 'exec 4>&1', ...(prepare ? [prepare] : []),
   // A substitution begins without -e: a dump that fails before the last one would go unseen.
   `sum=$({ { set -e; ${dump}; } | ${pack} | tee /dev/fd/3 >&4; } 3>&1 | ${archive ? 'sha256sum' : SUM})`, `{ ${counts}; } > "$notes"/${store}.counts`,
   `echo "$of \${sum%% *} $began $(date +%s)" > "$notes"/${store}.part`, `mv "$notes"/${store}.part "$notes"/${store}.sent`,

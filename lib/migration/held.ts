@@ -4,6 +4,7 @@
  * everything back to one, which is wrong where more ran.
  */
 import type { V1Deployment } from '@kubernetes/client-node'
+import { clock } from '../clock.ts'
 import { oncePerLook } from '../door.ts'
 import type { Check, Done, Effect } from '../effect.ts'
 import { done, minutes } from '../effect.ts'
@@ -20,7 +21,11 @@ const APPLICATIONS = { labelSelector: 'layer=application' }
 const LEAST: Record<string, number> = { 'output-processor': 2 }
 
 /** What was noted of 3.x before it was scaled down. */
-export const notes = async (): Promise<Record<string, string>> => (await read(NOTES))?.data ?? {}
+export const notes = oncePerLook(async (): Promise<Record<string, string>> => (await read(NOTES))?.data ?? {})
+
+/** Since when 3.x runs with the data of 2.19: from then on people build on it, and nothing of it is replaced by the same line. */
+const STARTED = 'started'
+export const startedAt = async (): Promise<string | undefined> => (await notes())[STARTED]
 
 const applications = oncePerLook(async () => list('Deployment', APPLICATIONS))
 const nameOf = ({ metadata }: V1Deployment): string => metadata?.name ?? ''
@@ -41,6 +46,11 @@ export const heldCheck = (): Check => {
   }
 }
 
+/** The same, without waiting for it. */
+export const stillHeld = (): Check => ({
+  ...heldCheck(), within: 0, hint: async () => 'Two installations on the same builds damage both. Repeat the same line: it scales 3.x down again.',
+})
+
 /** Writes notes, and keeps those that are there. */
 export const note = async (data: Record<string, string | null>): Promise<Effect> => (await read(NOTES) ? {
   ...patch(NOTES, { data }), id: `note ${Object.keys(data).length} values`,
@@ -52,17 +62,20 @@ export const note = async (data: Record<string, string | null>): Promise<Effect>
 
 const REPLICAS = 'replicas.'
 
-/** Their numbers as they run now; those that run none say nothing. */
-const counted = async (): Promise<Record<string, string>> =>
-  Object.fromEntries((await applications()).flatMap((one) => ((one.spec?.replicas ?? 1) > 0 ? [[`${REPLICAS}${nameOf(one)}`, String(one.spec?.replicas ?? 1)] as const] : [])))
+/** Their numbers as they run now. Once something is noted, one that runs none says nothing: it may have been scaled down here. */
+const counted = async (kept: Record<string, string>): Promise<Record<string, string>> => {
+  const all = (await applications()).map((one) => [`${REPLICAS}${nameOf(one)}`, one.spec?.replicas ?? 1] as const)
+  const isFirst = all.some(([, replicas]) => replicas > 0) && !Object.keys(kept).some((key) => key.startsWith(REPLICAS))
+  return Object.fromEntries(all.filter(([, replicas]) => replicas > 0 || isFirst).map(([key, replicas]) => [key, String(replicas)]))
+}
 
 /** How 3.x stands is noted: how many of each ran, and `more`. `over` is why nothing of it is wanted any more. */
 export const haveNotes = (over: () => Promise<string | undefined>, more: () => Promise<Record<string, string | null>>) => async (): Promise<Done | Effect[]> => {
   const why = await over()
   if (why) return done(why)
-  const [now, kept]: [Record<string, string | null>, Record<string, string>] = [{ ...await counted(), ...await more() }, await notes()]
+  const kept = await notes(), now: Record<string, string | null> = { ...await counted(kept), ...await more() }
   // A deploy on the way, by which one of each runs, is not how many there were.
-  const missing = Object.entries(now).filter(([key, value]) => (key.startsWith(REPLICAS) ? Number(kept[key] ?? 0) < Number(value) : (kept[key] ?? null) !== value))
+  const missing = Object.entries(now).filter(([key, value]) => (key.startsWith(REPLICAS) ? Number(kept[key] ?? -1) < Number(value) : (kept[key] ?? null) !== value))
   return missing.length ? [await note(Object.fromEntries(missing))] : done(Object.keys(now).length ? 'it is noted' : 'nothing of it runs')
 }
 
@@ -71,19 +84,25 @@ export const haveHeld = (over: () => Promise<string | undefined>) => async (): P
   const why = await over()
   if (why) return done(why)
   const running = (await applications()).filter(({ spec }) => (spec?.replicas ?? 1) > 0)
-  if (running.length) return running.map((one) => scale(ref('Deployment', nameOf(one)), 0))
+  const started = await startedAt() ? [{ ...await note({ [STARTED]: null }), id: 'note that 3.x does not run with it' }] : []
+  if (running.length || started.length) return [...running.map((one) => scale(ref('Deployment', nameOf(one)), 0)), ...started]
   return await isHeld() === true ? done('no application of 3.x runs') : []
 }
 
-/** How many of an application are to run: as many as before, of some two at least. */
-const wantedOf = (one: V1Deployment, kept: Record<string, string>): number =>
-  Math.max(Number(kept[`${REPLICAS}${nameOf(one)}`] ?? Math.max(1, one.spec?.replicas ?? 1)), LEAST[nameOf(one)] ?? 1)
+/** How many of an application are to run: as many as before, of some two at least; none, where there were none. */
+const wantedOf = (one: V1Deployment, kept: Record<string, string>): number => kept[`${REPLICAS}${nameOf(one)}`] === '0' ? 0
+  : Math.max(Number(kept[`${REPLICAS}${nameOf(one)}`] ?? Math.max(1, one.spec?.replicas ?? 1)), LEAST[nameOf(one)] ?? 1)
 
-/** As many of each run as before, once the data has come. `unfit` tells what stands against a start. */
-export const haveStarted = (over: () => Promise<string | undefined>, unfit: NonNullable<Effect['unfit']>) => async (): Promise<Done | Effect[]> => {
+/** As many of each run as before, once the data has come; and it is noted first, that they do. */
+export const haveStarted = (over: () => Promise<string | undefined>) => async (): Promise<Done | Effect[]> => {
   const [kept, come] = [await notes(), await over()]
-  const short = (await applications()).filter((one) => !come || (one.spec?.replicas ?? 1) < wantedOf(one, kept))
-  if (short.length) return short.map((one) => ({ ...scale(ref('Deployment', nameOf(one)), wantedOf(one, kept)), unfit }))
+  const short = (await applications()).filter((one) => {
+    const [runs, wanted] = [one.spec?.replicas ?? 1, wantedOf(one, kept)]
+    // A deploy starts one of each, also of those of which there was none.
+    return wanted === 0 ? runs > 0 : !come || runs < wanted
+  })
+  const started = await startedAt() ? [] : [{ ...await note({ [STARTED]: new Date(clock.now()).toISOString() }), id: 'note that 3.x runs with it' }]
+  if (short.length || started.length) return [...started, ...short.map((one) => scale(ref('Deployment', nameOf(one)), wantedOf(one, kept)))]
   return (await waiting()).length ? [] : done('as many of each run as before')
 }
 

@@ -43,8 +43,9 @@ export const sidesOf = ({ host, sshKey, exportDir, from }: Pick<Given, 'host' | 
   const old = host ? boxAt(host, sshKey) : archiveAt(folder ?? '')
   return { old, source: archive ?? old, archive }
 }
-export const comesFromSomewhere = ({ host, exportDir, from, trial }: Given): void => {
+export const comesFromSomewhere = ({ host, exportDir, from, trial, storage }: Given): void => {
   if (!host && !from) throw fail('Neither the services box nor an archive of it is named.', 'Add --host ubuntu@circleci.example.com; or --from FOLDER, where circleci_export is in it.', { code: EXIT.usage })
+  if (!host && storage === 'keep') throw fail('3.x would take the bucket of a 2.19 of which nobody sees whether it runs.', 'Add --host ubuntu@circleci.example.com; where that box is gone for good, --storage copy leaves its bucket as it is.', { code: EXIT.usage })
   if (!host && trial) throw fail('A trial brings 2.19 back at its end, and no services box is named.', 'Add --host ubuntu@circleci.example.com.', { code: EXIT.usage })
   if (exportDir && from) throw fail('--export-dir makes an archive, and --from has one.', 'Leave one of them out.', { code: EXIT.usage })
 }

@@ -11,11 +11,14 @@ import { Once, placeOf, readSecret, stillFree, writeSecret } from '../files.ts'
 import { kindOf, kinds, type Kind } from '../server/keysets.ts'
 import { line, quote } from '../shell.ts'
 import { runTool } from '../tools.ts'
+import { making } from './archive.ts'
 import type { Box } from './box.ts'
 import { keyCommand, keyOn } from './box.ts'
+import { startedAt } from './held.ts'
 
 export type KeyFiles = Record<Kind, string>
-type Found = Partial<Record<Kind, string>> & { all: string[] }
+/** `twice` are files of one kind, of which nobody but a person knows which 2.19 uses. */
+type Found = Partial<Record<Kind, string>> & { all: string[]; twice: string[] }
 
 /** What a key is called where its text does not tell. */
 const CALLED: Record<Kind, RegExp> = { signing: /sign/i, encryption: /crypt/i }
@@ -27,10 +30,14 @@ export const keysOn = (box: Box): Promise<Found> => {
   const look = seen.get(box) ?? oncePerLook(async (): Promise<Found> => {
     const { keys } = await box.look()
     const texts = await Promise.all(keys.map(async (name) => ({ name, is: kindOf(Once.join([await keyOn(box, name)])) })))
-    return { all: keys, ...Object.fromEntries(kinds.flatMap((kind) => {
-      const found = texts.find(({ is }) => is === kind) ?? texts.find(({ name, is }) => is === undefined && CALLED[kind].test(name))
-      return found ? [[kind, found.name]] : []
-    })) }
+    const files = (kind: Kind): string[] => {
+      const known = texts.filter(({ is }) => is === kind)
+      return (known.length ? known : texts.filter(({ name, is }) => is === undefined && CALLED[kind].test(name))).map(({ name }) => name)
+    }
+    return {
+      all: keys, twice: kinds.map(files).find(({ length }) => length > 1) ?? [],
+      ...Object.fromEntries(kinds.flatMap((kind) => files(kind).slice(0, 1).map((name) => [kind, name]))),
+    }
   })
   seen.set(box, look)
   return look()
@@ -41,6 +48,7 @@ export const fingerprint = (text: string): string => createHash('sha256').update
 
 /** The keys are in an archive too, under the names that they have on the box. */
 export const haveKeysKept = (box: Box, archive: Box) => async (): Promise<Done | Effect[]> => {
+  if (await startedAt()) return done('3.x runs with them')
   const { all } = await keysOn(box)
   const missing = (await Promise.all(all.map(async (name) => {
     const there = (await archive.look()).keys.includes(name) ? Once.join([await keyOn(archive, name)]) : undefined
@@ -48,13 +56,17 @@ export const haveKeysKept = (box: Box, archive: Box) => async (): Promise<Done |
   }))).flat()
   return missing.length ? missing.map((name): Effect => {
     const script = `set -e; umask 077; mkdir -p circle-data; ${line(keyCommand(box, name, '').words)} > circle-data/${quote(name)}.part; mv circle-data/${quote(name)}.part circle-data/${quote(name)}`
-    return { id: `export key ${name}`, again: 'safe', command: { words: archive.words(script) }, call: () => runTool(archive.words(script), 'Repeat the same line.', minutes(2)) }
+    return { id: `export key ${name}`, again: 'safe', command: { words: making(archive, script) }, call: () => runTool(making(archive, script), 'Repeat the same line.', minutes(2)) }
   }) : done(`${archive.name} has ${all.join(' and ')}`)
 }
+
+export const severalKeys = ({ keys, name }: Box, twice: string[]): string => `${keys} on ${name} has ${twice.length} keys of one kind: ${twice.join(', ')}.`
+export const AWAY = 'Move away what 2.19 does not use: with the wrong key nothing that it encrypted can be read. Then repeat the same line.'
 
 /** Both keys are in their files, mode 0600. */
 export const haveKeys = (box: Box, files: KeyFiles) => async (): Promise<Done | Effect[]> => {
   const found = await keysOn(box)
+  if (found.twice.length) throw fail(severalKeys(box, found.twice), AWAY)
   const effects = await Promise.all(kinds.map(async (kind): Promise<Effect[]> => {
     const [name, held] = [found[kind], readSecret(files[kind])]
     if (!name) throw fail(`${box.keys} on ${box.name} has no ${kind} key.`, 'Look for it there, then repeat the same line.')

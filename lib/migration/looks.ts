@@ -10,15 +10,16 @@ import type { Preflight } from '../effect.ts'
 import { ask, bad, impossible, minutes, ok, preflight, warning } from '../effect.ts'
 import { flow } from '../flow.ts'
 import { duration } from '../plan.ts'
+import { backupIsRecent } from '../preflight.ts'
 import { database, isExternal, isReady } from '../server/databases.ts'
 import { heldBy } from '../server/config.ts'
 import { line, quote } from '../shell.ts'
 import type { Box } from './box.ts'
 import { FOLDERS, IMAGES, isStopped } from './box.ts'
 import type { Given } from './inputs.ts'
-import { keysOn } from './keys.ts'
+import { AWAY, keysOn, severalKeys } from './keys.ts'
 import { isDatabase, labelOf, type StoreName } from './scripts.ts'
-import { allCame, learnRatio } from './stores.ts'
+import { allCame, cannotTakeIn, learnRatio } from './stores.ts'
 
 export const FOR_MIGRATION: Permission[] = [
   { verbs: ['get', 'list', 'patch'], resource: 'deployments', group: 'apps' },
@@ -48,7 +49,8 @@ export const dataIsThere = (box: Box, stores: StoreName[], left: StoreName[]) =>
   const { sizes, images } = await box.look()
   const missing = stores.filter((name) => sizes[name] === undefined)
   if (missing.length) return bad(missing.map((name) => `there is no ${FOLDERS[name]} on ${box.name}`).join('; '), `Where ${missing.map(labelOf).join(' and ')} runs outside of it, and 3.x uses the same one, leave it out: ${missing.map((name) => SKIPS[name]).join(' ')}`)
-  const small = left.filter((name) => (sizes[name] ?? 0) > 64 * 2 ** 20)
+  // Of a database 2.19 has an empty one beside the one outside; Vault is small in any case.
+  const small = left.filter((name) => (sizes[name] ?? 0) > (name === 'vault' ? 0 : 64 * 2 ** 20))
   if (small.length) return ask(`${small.map((name) => `${FOLDERS[name]} holds ${human(BigInt(sizes[name] ?? 0))}, and ${labelOf(name)} is left out`).join('; ')}. Leave it behind?`)
   const fetched = stores.filter(isDatabase).filter((name) => !images.includes(IMAGES[name]))
   const told = stores.map((name) => `${labelOf(name)} ${human(BigInt(sizes[name] ?? 0))}`).join(', ')
@@ -62,8 +64,11 @@ export const storesAreInside = (stores: StoreName[], left: StoreName[]) => prefl
   for (const name of stores) {
     const pod = await read(ref('Pod', `${name}-0`))
     if (name !== 'vault' && !(pod && isReady(pod))) return bad(`pod ${name}-0 is ${pod ? 'not ready' : 'not there'}`, `See why: ${line(kubectl(['describe', 'pod', `${name}-0`], 'Pod'))}. “NotFound” speaks of an installation with other names: send a support bundle to support.`)
+    const trouble = name === 'vault' ? undefined : await cannotTakeIn(name)
+    if (trouble) return bad(`pod ${name}-0 cannot take in data: ${trouble}`, `It has the password in its environment, and its client; look at its log: ${line(kubectl(['logs', `${name}-0`, '--tail=20'], 'Pod'))}`)
   }
-  const inside = (await Promise.all(left.filter(isDatabase).map(async (name) => (await isExternal(database(name)) ? [] : [name])))).flat()
+  const isOutside = async (name: StoreName) => (isDatabase(name) ? isExternal(database(name)) : await read(ref('StatefulSet', name)) === undefined)
+  const inside = (await Promise.all(left.map(async (name) => (await isOutside(name) ? [] : [name])))).flat()
   if (inside.length) return bad(`${inside.map(labelOf).join(' and ')} ${inside.length > 1 ? 'are' : 'is'} left out, and 3.x has its own inside, which would stay empty`, `Leave ${inside.map((name) => SKIPS[name]).join(' ')} out, or tell KOTS of the external one first.`)
   return ok(left.length ? `${stores.map(labelOf).join(', ') || 'none'} inside; ${left.map(labelOf).join(', ')} outside` : 'all of them are inside')
 })
@@ -72,20 +77,27 @@ export const storesAreInside = (stores: StoreName[], left: StoreName[]) => prefl
 export const outsideIsBackedUp = (left: StoreName[]): Preflight[] => (left.length ? [preflight('backup-outside', 'the stores outside have backups of their own', async () =>
   ask(`${left.map(labelOf).join(' and ')} ${left.length > 1 ? 'stay' : 'stays'} where 2.19 has ${left.length > 1 ? 'them' : 'it'}, and 3.x changes ${left.length > 1 ? 'them' : 'it'} in place: going back needs their own backup. Is there one, and PostgreSQL 12.1 or newer?`))] : [])
 
+/** What 3.x has now comes back from a backup alone. */
+export const newOneIsBackedUp = (source: Box, stores: StoreName[]) => preflight('backup-3.x', '3.x has a completed backup of the last 24 hours, or is to lose what it has', async () => {
+  const found = await nothingLeft(source, stores) ? ok('nothing is left to move') : await backupIsRecent().look()
+  return found.is === 'warning' ? ask(`Of 3.x ${found.say}, and what it holds is replaced. Is it of no worth? (${found.next})`) : found
+})
+
 /** Nobody can see whether there is one. */
 export const boxIsBackedUp = (box: Box, source: Box, stores: StoreName[]) => preflight('backup-2.19', '2.19 has a backup of today', async () =>
   (await nothingLeft(source, stores) ? ok('nothing is left to move') : ask(`Was ${box.name} backed up today (a snapshot of its disk, or of ${FOLDERS.keys.replace(/\/[^/]*$/, '')})?`)))
 
-/** What a volume must have beyond the data of before. */
-const ROOM = 1.3
+/** What a volume must have beyond the data of before; MongoDB's has an archive's dump beside the data. */
+const ROOM = 1.3, WITH_DUMP = 2.3
 const CLAIMS: Record<StoreName, string> = { mongodb: 'datadir-mongodb-0', postgresql: 'data-postgresql-0', vault: 'data-vault-0' }
 
-export const volumesSuffice = (box: Box, stores: StoreName[]) => preflight('volumes', 'each volume of 3.x has room for what comes', async () => {
+export const volumesSuffice = (box: Box, stores: StoreName[], fromArchive: boolean) => preflight('volumes', 'each volume of 3.x has room for what comes', async () => {
+  const room = (name: StoreName) => (fromArchive && name === 'mongodb' ? WITH_DUMP : ROOM)
   const { sizes } = await box.look()
   const found = await Promise.all(stores.map(async (name) => ({ name, size: bytes((await read(ref('PersistentVolumeClaim', CLAIMS[name])))?.status?.capacity?.['storage']) })))
-  const small = found.filter(({ name, size }) => size > 0n && Number(size) < (sizes[name] ?? 0) * ROOM)
+  const small = found.filter(({ name, size }) => size > 0n && Number(size) < (sizes[name] ?? 0) * room(name))
   if (!small.length) return ok(found.map(({ name, size }) => `${labelOf(name)} ${size ? quantityOf(size) : 'none yet'}`).join(', '))
-  const wanted = (name: StoreName) => `${Math.ceil((sizes[name] ?? 0) * ROOM / Number(GI))}Gi`
+  const wanted = (name: StoreName) => `${Math.ceil((sizes[name] ?? 0) * room(name) / Number(GI))}Gi`
   return bad(small.map(({ name, size }) => `${labelOf(name)} has ${quantityOf(size)} for ${human(BigInt(sizes[name] ?? 0))}`).join('; '),
     small.map(({ name }) => (name === 'vault' ? `Vault's volume has no procedure: make its claim larger by hand, ${wanted(name)} at least` : `npx tsx runbooks/expand-pvc.ts --db ${name} --size ${wanted(name)}`)).join('; '))
 })
@@ -98,6 +110,7 @@ export const clocksAgree = (box: Box) => preflight('clocks', 'the clocks of both
 
 export const keysAreKnown = (box: Box) => preflight('keys', 'signing and encryption key of 2.19 are there, and known by what they are', async () => {
   const found = await keysOn(box)
+  if (found.twice.length) return bad(severalKeys(box, found.twice), AWAY)
   return found.signing && found.encryption ? ok(`${found.signing} and ${found.encryption}`)
     : bad(`${box.keys} has ${found.all.join(', ') || 'no files'}, of which ${found.signing ? found.encryption ? '' : 'none is the encryption key' : 'none is the signing key'}`, 'Without them nothing that 2.19 encrypted can be read: find them before you move anything.')
 })
@@ -124,7 +137,7 @@ const BESIDE = minutes(20)
 export const downtimeIsKnown = (box: Box, source: Box, stores: StoreName[]) => preflight('downtime', 'how long nobody can build, by a sample that goes the whole way', async () => {
   const { sizes } = await box.look()
   const total = stores.reduce((sum, name) => sum + (sizes[name] ?? 0), 0)
-  if (!stores.length || await nothingLeft(source, stores)) return ok('nothing is left to move')
+  if (!total || await nothingLeft(source, stores)) return ok('nothing is left to move')
   const through = stores.find(isDatabase)
   if (!through) return ok(`about ${duration(BESIDE)}`)
   const files = `find ${box.archive ? '.' : stores.map((name) => FOLDERS[name]).join(' ')} -type f -printf '%s %p\\n' | sort -rn | head -n 32 | cut -d ' ' -f 2-`

@@ -46,8 +46,9 @@ export const provenBefore = (given: Proving, over: () => Promise<string | undefi
 /** What is noted of it, before anything is moved. */
 export const proofNotes = async (given: Proving): Promise<Record<string, string | null>> => {
   const project = await projectOf(given), run = project && await lastRun(project)
+  const before = run && !trouble(run) ? when(run) : (await notes())[BEFORE] ?? 'nobody looked it up; whoever began the migration said that it had passed'
   // What a migration of before has noted says nothing of this one.
-  return { [AFTER]: null, ...(run && !trouble(run) ? { [BEFORE]: when(run) } : {}) }
+  return { [AFTER]: null, [BEFORE]: before }
 }
 
 /** When the last store had come, in milliseconds. */

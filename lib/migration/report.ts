@@ -14,7 +14,7 @@ import { kinds } from '../server/keysets.ts'
 import { line } from '../shell.ts'
 import type { Box } from './box.ts'
 import { forgetWords, isStopped, keyOn, sentNow } from './box.ts'
-import { isHeld, notes } from './held.ts'
+import { isHeld, notes, startedAt } from './held.ts'
 import { fingerprint, keysOn, type KeyFiles } from './keys.ts'
 import type { Given } from './inputs.ts'
 import { labelOf, type StoreName } from './scripts.ts'
@@ -33,6 +33,7 @@ export const figuresAgree = (box: Box, name: StoreName): Check => {
     say: `${labelOf(name)} has in 3.x all that it had in 2.19`, within: 0, prints: 'same',
     command: { words: ['bash', '-c', `there=$(${line(there)}) && here=$(${line(here)}) && comm -23 <(grep '^count ' <<<"$there" | sort) <(sort <<<"$here") | grep -q . && echo different || { [ -n "$here" ] && echo same; }`] },
     holds: async () => {
+      if (await startedAt()) return true
       if (!await arrived(box, name)) return 'it has not come yet'
       const figures = await figuresOf(box, name), all = figures.filter(({ kind, there: counted }) => kind === 'count' && counted !== undefined)
       // The guide's archive of MongoDB tells no numbers; whatever else counted nothing was not counted.
@@ -46,6 +47,7 @@ export const figuresAgree = (box: Box, name: StoreName): Check => {
 
 /** How many figures were compared, and which samples differ. */
 export const agreed = async (box: Box, stores: StoreName[]): Promise<string> => {
+  if (await startedAt()) return 'it was compared before 3.x was started'
   const all = (await Promise.all(stores.map((name) => figuresOf(box, name)))).flat(), samples = differing(all, 'sample')
   const uncounted = box.archive && stores.includes('mongodb') && !all.some(({ kind, name, there }) => kind === 'count' && there !== undefined && name.startsWith('circle_ghe.')) ? '; the archive does not tell how many documents MongoDB had' : ''
   return `${all.filter(({ kind, there }) => kind === 'count' && there !== undefined).length} tables and collections have as much on both sides${samples.length ? `; ${samples.join('; ')}: look at these in 3.x` : ''}${uncounted}`
@@ -85,7 +87,7 @@ export const migrationReport = (given: Given, { old, source: box }: { old: Box; 
   const seen = await old.look()
   const domain = await heldBy('domain') ?? 'DOMAIN'
   const [rows, keys, differ, held, kept, open] = [
-    await Promise.all(stores.map((name) => storeRow(box, name))), await keyRows(given.from ? box : old, files),
+    await Promise.all(stores.map((name) => storeRow(box, name))), await keyRows(old, files),
     (await Promise.all(stores.map((name) => figuresOf(box, name)))).flatMap((figures) => (['count', 'sample'] as const).flatMap((kind) => differing(figures, kind))), await isHeld(), await notes(), await projects(),
   ]
   const whole = await allCame(box, stores)() !== undefined
@@ -100,7 +102,7 @@ export const migrationReport = (given: Given, { old, source: box }: { old: Box; 
     '## What differs', '', ...(differ.length ? differ.map((one) => `- ${one}`) : ['Nothing that was counted.']), '',
     '## Keys', '', ...table(['key', '2.19', 'file', 'Config screen of 3.x'], keys), '', 'Beginnings of their checksums: the same three mean the same key.', '',
     '## realitycheck', '', ...(await checked()).map((one) => `- ${one}`), '',
-    ...(given.oldDomain && given.oldDomain !== domain ? ['## Projects whose webhooks are to be set up anew', '', ...open.map((one) => `- ${one}`), ''] : []),
+    ...(given.oldDomain && given.oldDomain !== domain ? ['## Projects whose webhooks are to be set up anew', '', ...(open?.map((one) => `- ${one}`) ?? ['MongoDB is outside, and does not tell them: look for each in GitHub, Settings, Webhooks.']), ''] : []),
     '## To send to the team', '', toTheTeam(domain, given.oldDomain), '', '## Questions that come', '', ...FAQ(domain).flatMap((one) => [one, '']),
     '## Going back', '',
     `Until people build on 3.x: \`npx tsx runbooks/migrate-2.19.ts back --host ${old.name}\` stops 3.x and starts 2.19 with the data as it was. After that it still does, but what was built since is not there.`

@@ -5,7 +5,7 @@
  */
 import { quote } from '../shell.ts'
 import { mongoScript } from '../server/mongodb.ts'
-import { IMAGES, inContainer } from './box.ts'
+import { DUMP, IMAGES, inContainer } from './box.ts'
 
 export const STORES = ['mongodb', 'postgresql', 'vault'] as const
 export type StoreName = (typeof STORES)[number]
@@ -91,7 +91,7 @@ const MENDED = '/^COPY .* FROM stdin;$/ { copying = 1 } copying { print; if ($0 
   + '/^CREATE ROLE / { name = $3; sub(/;$/, "", name); print "DO $$ BEGIN CREATE ROLE " name "; EXCEPTION WHEN duplicate_object THEN NULL; END $$;"; next } '
   + '/^DROP DATABASE / && $3 != "IF" { sub(/^DROP DATABASE /, "DROP DATABASE IF EXISTS ") } { print }'
 const ROWS_IN = '/^.connect / { base = $NF; gsub(/["\']|dbname=/, "", base) } /^SET search_path = / { schema = $4; gsub(/[,;]/, "", schema) } '
-  + '/^COPY .* FROM stdin;$/ { table = index($2, ".") ? $2 : schema "." $2; rows = 0; copying = 1; next } copying && $0 == "\\\\." { print "count " base "." table " " rows; copying = 0; next } copying { rows++ } END { if (copying) exit 1 }'
+  + '/^COPY .* FROM stdin;$/ { table = index($2, ".") ? $2 : schema "." $2; gsub(/"/, "", table); rows = 0; copying = 1; next } copying && $0 == "\\\\." { print "count " base "." table " " rows; copying = 0; next } copying { rows++ } END { if (copying) exit 1 }'
 
 /** How a store lies in an archive, in the layout of the guide's script, and goes from there into its pod; `keep` puts it there. */
 interface Archived { file: string; dump: string; counts: string; load?: string; kept?: string; keep: string }
@@ -104,7 +104,7 @@ export const ARCHIVED: Record<StoreName, Archived> = {
     file: 'circleci-mongo-export/circle_ghe', dump: 'tar -c circleci-mongo-export', counts: 'true',
     load: `rm -rf /bitnami/mongodb/.circleci-runbooks/dump && mkdir /bitnami/mongodb/.circleci-runbooks/dump && cd /bitnami/mongodb/.circleci-runbooks/dump && tar -x && `
       + `printf '%s\\n' "$MONGODB_ROOT_PASSWORD" | mongorestore --quiet --drop -u root --authenticationDatabase admin --nsExclude 'admin.*' --nsExclude 'config.*' circleci-mongo-export && cd / && rm -rf /bitnami/mongodb/.circleci-runbooks/dump`,
-    kept: `${inContainer('mongodb')} sh -c 'cd /data/db && rm -rf runbooks-dump && mongodump --quiet --out runbooks-dump && rm -rf runbooks-dump/admin && tar -c --transform s,^runbooks-dump,circleci-mongo-export, runbooks-dump && rm -rf runbooks-dump'`,
+    kept: `${inContainer('mongodb')} sh -c 'cd /data/db && rm -rf ${DUMP} && mongodump --quiet --out ${DUMP} && rm -rf ${DUMP}/admin && tar -c --transform s,^${DUMP},circleci-mongo-export, ${DUMP} && rm -rf ${DUMP}'`,
     keep: 'rm -rf circleci-mongo-export && gzip -dcf | tar -x',
   },
   vault: {

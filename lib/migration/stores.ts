@@ -12,12 +12,14 @@ import { patch } from '../cluster/changes.ts'
 import { kubectl, read, ref } from '../cluster/objects.ts'
 import { human } from '../cluster/quantity.ts'
 import { duration } from '../plan.ts'
+import { mongoScript } from '../server/mongodb.ts'
 import { line, quote } from '../shell.ts'
-import { readTool, runTool } from '../tools.ts'
+import { complaint, readTool, runTool } from '../tools.ts'
+import { making } from './archive.ts'
 import type { Box, Seen } from './box.ts'
-import { countsOn, countsWords, exporting, isServed, SUM, isStopped, sentNow, serve, stillRuns, unserve } from './box.ts'
-import { isHeld } from './held.ts'
-import { ARCHIVED, FACTS, isDatabase, GZIP, PIGZ, STORES, ZSTD, type Packing, type StoreName } from './scripts.ts'
+import { countsOn, countsWords, exporting, isServed, SUM, isStopped, sentNow, serve, stamp, stillRuns, unserve } from './box.ts'
+import { isHeld, startedAt } from './held.ts'
+import { ARCHIVED, FACTS, isDatabase, GZIP, PIGZ, STORES, ZSTD, type Database, type Packing, type StoreName } from './scripts.ts'
 
 /** A database may take that long over an index, and read nothing meanwhile. */
 const STALLED = hours(2)
@@ -90,6 +92,8 @@ export const received = async (name: StoreName): Promise<Received | undefined | 
 
 /** How one knows that what the box sent last has come whole; undefined where it has not, or nobody can say. */
 export const arrived = async (box: Box, name: StoreName): Promise<string | undefined> => {
+  const since = await startedAt()
+  if (since) return `3.x has run with the data of 2.19 since ${stamp(Date.parse(since))}, and nothing of it is replaced`
   const [sent, got] = [sentNow(await box.look(), name), await received(name)]
   return sent && got && got !== 'unknown' && got.sum === sent.sum ? `${FACTS[name].label} has come whole: sha256 ${sent.sum.slice(0, 12)}… on both sides` : undefined
 }
@@ -97,7 +101,7 @@ export const arrived = async (box: Box, name: StoreName): Promise<string | undef
 /** All stores that are moved have come. */
 export const allCame = (source: Box, stores: StoreName[]) => async (): Promise<string | undefined> => {
   const all = await Promise.all(stores.map((name) => arrived(source, name)))
-  return all.every((why) => why !== undefined) ? stores.length ? 'all data has come' : 'no store is moved' : undefined
+  return all.every((why) => why !== undefined) ? all[0] && await startedAt() ? all[0] : stores.length ? 'all data has come' : 'no store is moved' : undefined
 }
 
 /** The lines that print what each side counted. */
@@ -137,6 +141,15 @@ const mayMove = (box: Box) => async () => {
   return held === true ? undefined : fail(`3.x runs again: ${held}.`, 'Repeat the same line: it scales 3.x down first.', { code: EXIT.stale })
 }
 
+/** Why the pod of a database could take in nothing: its client is missing, or the password that it has does not hold. */
+export const cannotTakeIn = async (name: Database): Promise<string | undefined> => {
+  const outcome = await readTool(inPod(name, FACTS[name].pod, WELL[name], false))
+  return outcome.stdout.includes('well') ? undefined : complaint(outcome)
+}
+const WELL: Record<Database, string> = {
+  mongodb: `command -v mongorestore >/dev/null && ${mongoScript('print("well")')}`, postgresql: `PGPASSWORD="$POSTGRES_PASSWORD" psql -U postgres -AtqX -d postgres -c "select 'well'"`,
+}
+
 /** The two ends of a pipeline: what sends a store, and what takes it in. */
 export const endsOf = (box: Box, name: StoreName, packing: Packing): { from: string[]; to: string[] } => {
   const { pod } = FACTS[name], { dump, counts, load = FACTS[name].load } = box.archive ? ARCHIVED[name] : FACTS[name]
@@ -151,14 +164,14 @@ export const packingOf = async (box: Box, name: StoreName): Promise<Packing> => 
   return packers.includes('pigz') ? PIGZ : GZIP
 }
 
-/** A store, from the box into its pod. */
-const copy = async (box: Box, name: StoreName, seen: Seen, old: Box): Promise<Effect> => {
+/** A store, from the box into its pod; `isOlder` is an archive of before, which may be of another day. */
+const copy = async (box: Box, name: StoreName, seen: Seen, old: Box, isOlder: boolean): Promise<Effect> => {
   const { label } = FACTS[name], { from, to } = endsOf(box, name, await packingOf(box, name))
   const progress: Progress = { bytes: 0, began: 0 }
   return {
     id: `copy ${name}`, again: 'safe',
-    // The volume of Vault is a new one by then, and the end of the old one a danger of its own.
-    ...(isDatabase(name) ? { final: 'Data is replaced', danger: `all that ${label} of 3.x holds is replaced by what 2.19 has` } : {}),
+    // The volume of Vault is a new one by then, and the end of the old one a danger of its own; unless one migration follows another.
+    ...(isDatabase(name) || await received(name) ? { final: 'Data is replaced', danger: `all that ${label} of 3.x holds is replaced by what ${isOlder ? `the archive ${box.name} has, which was written on ${stamp(seen.written ?? 0)}${old.archive ? '; whether 2.19 is stopped nobody sees, for --host does not name it' : ''}` : '2.19 has'}` } : {}),
     command: { words: to, stdin: { say: `all of ${label} on ${box.name}`, commands: [from], read: async () => '' } },
     unfit: mayMove(old),
     call: () => flow(from, to, progress, { within: STALLED, next: `What has come of ${label} does not count: the same line sends all of it again. “NotFound” speaks of an installation with other names: send a support bundle and this transcript to support.` }),
@@ -167,13 +180,13 @@ const copy = async (box: Box, name: StoreName, seen: Seen, old: Box): Promise<Ef
 }
 
 /** All of a store has come, and nothing of ours runs on the box for it any more. `old` is 2.19, where it comes from an archive. */
-export const haveStore = (box: Box, name: StoreName, old: Box = box) => async (): Promise<Done | Effect[]> => {
+export const haveStore = (box: Box, name: StoreName, old: Box = box, isOlder = false) => async (): Promise<Done | Effect[]> => {
   const seen = await box.look(), why = await arrived(box, name)
   const served = isDatabase(name) && isServed(seen, name) ? [unserve(box, [`runbooks-${name}`])] : []
   if (why) return served.length ? served : done(why)
-  if (name !== 'vault') return whileServed(box, name, await copy(box, name, seen, old))
+  if (name !== 'vault') return whileServed(box, name, await copy(box, name, seen, old, isOlder))
   const sent = sentNow(seen, name), came = (await noted(name, 'received'))?.split(' ')[0]
-  return [...(sent && came === sent.sum ? [] : [await copy(box, name, seen, old)]), markClaim()]
+  return [...(sent && came === sent.sum ? [] : [await copy(box, name, seen, old, isOlder)]), markClaim()]
 }
 
 /** A database's own server runs while it is read out on the box. */
@@ -182,6 +195,8 @@ const whileServed = (box: Box, name: StoreName, effect: Effect): Effect[] =>
 
 /** A store, from the box into an archive on this machine. */
 export const haveExported = (box: Box, archive: Box, name: StoreName) => async (): Promise<Done | Effect[]> => {
+  const since = await startedAt()
+  if (since) return done(`3.x has run with the data of 2.19 since ${stamp(Date.parse(since))}`)
   const [seen, folder] = [await box.look(), archive.archive ?? '']
   const sent = sentNow(seen, name), kept = await archive.read(`cat ${quote(archive.notes)}/${name}.kept 2>/dev/null || true`)
   if (sent && kept.stdout.trim() === sent.sum) return done(`${folder}/${ARCHIVED[name].file} has all of it: sha256 ${sent.sum.slice(0, 12)}…`)
@@ -192,8 +207,8 @@ export const haveExported = (box: Box, archive: Box, name: StoreName) => async (
     `sum=$({ ${there} | tee /dev/fd/3 | { ${keep}; }; } 3>&1 | sha256sum)`, `${line(countsWords(box, name))} > "$notes"/${name}.of-2.19`, `echo "\${sum%% *}" > "$notes"/${name}.kept`, `rm "$notes"/${name}.exporting`,
   ].join('; ')
   return whileServed(box, name, {
-    id: `export ${name}`, again: 'safe', command: { words: archive.words(script) },
-    call: () => runTool(archive.words(script), 'What has come of it does not count: the same line sends it again.', hours(24)),
+    id: `export ${name}`, again: 'safe', command: { words: making(archive, script) },
+    call: () => runTool(making(archive, script), 'What has come of it does not count: the same line sends it again.', hours(24)),
     watch: async () => `${(await archive.read('du -sh . | cut -f 1')).stdout.trim()} in ${folder}`,
   })
 }

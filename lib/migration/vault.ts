@@ -5,6 +5,8 @@
  */
 import type { V1PersistentVolumeClaim } from '@kubernetes/client-node'
 import type { Check, Done, Effect } from '../effect.ts'
+import { clock } from '../clock.ts'
+import { lookAgain } from '../door.ts'
 import { done, minutes } from '../effect.ts'
 import { fail } from '../fail.ts'
 import { create, remove, scale } from '../cluster/changes.ts'
@@ -83,7 +85,8 @@ export const haveClaim = (box: Box) => unlessArrived(box, async () => {
 /** A pod that has the volume while Vault has not. Its image is Vault's own, which the nodes have. */
 export const haveHelper = (box: Box) => unlessArrived(box, async () => {
   const pod = await read(HELPER)
-  if (pod) return isGoing(pod) || pod.status?.phase !== 'Running' ? [] : done('the pod that fills the volume runs')
+  const ended = pod && !isGoing(pod) && ['Failed', 'Succeeded'].includes(pod.status?.phase ?? '')
+  if (pod && !ended) return isGoing(pod) || pod.status?.phase !== 'Running' ? [] : done('the pod that fills the volume runs')
   // Whatever lets Vault's pod start on its nodes lets this one.
   const { containers = [], imagePullSecrets, serviceAccountName, nodeSelector, tolerations, securityContext } = (await read(SET))?.spec?.template.spec ?? {}
   const container = containers.find(({ name }) => name === 'vault')
@@ -95,11 +98,27 @@ export const haveHelper = (box: Box) => unlessArrived(box, async () => {
     },
   }
   return [{
-    ...create('Pod', body, 'a pod with the volume'), unfit: async () => (await isThere() ? fail('Vault runs, and has its volume.', 'Repeat the same line: it scales Vault down first.') : undefined),
+    ...(ended ? replaced(body, pod.metadata?.uid) : create('Pod', body, 'a pod with the volume')), unfit: async () => (await isThere() ? fail('Vault runs, and has its volume.', 'Repeat the same line: it scales Vault down first.') : undefined),
   }]
 })
 
-export const helperRuns = (): Check => prints(HELPER, 'jsonpath={.status.phase}', 'Running', ({ status }) => status?.phase, minutes(5))
+/** A pod that has ended, of an eviction or of its age, gives way to a new one. */
+const replaced = (body: { metadata: { name: string } }, uid: string | undefined): Effect => {
+  const { command, ...made } = create('Pod', body, 'a pod with the volume')
+  return {
+    ...made, id: `replace ${nameOf(HELPER)}`, command: { ...command, words: kubectl(['replace', '--force', '-f', '-'], 'Pod') },
+    call: async () => {
+      await remove(HELPER, uid).call()
+      for (let n = 0; n < 60 && (lookAgain(), await read(HELPER))?.metadata?.uid === uid; n++) await clock.sleep(1000)
+      await made.call()
+    },
+  }
+}
+
+export const helperRuns = (): Check => ({
+  ...prints(HELPER, 'jsonpath={.status.phase}', 'Running', ({ status }) => status?.phase, minutes(5)),
+  hint: async () => `See what keeps it: ${line(kubectl(['describe', 'pod', HELPER.name], 'Pod'))}; then repeat the same line.`,
+})
 
 /** The pod that filled the volume is gone. */
 export const haveHelperAway = (box: Box) => async (): Promise<Done | Effect[]> => {

@@ -127,6 +127,7 @@ const tell = (world: World, box: BoxWorld, what: 'stop' | 'start'): Output => {
 
 /** All of a store goes out, and is noted; a connection that breaks gives a part of it, and notes nothing. */
 const send = (world: World, box: BoxWorld, store: string, packed: boolean): Output => {
+  if (box.state !== 'stopped') return { stdout: '', stderr: '2.19 is not stopped\n', code: 1 }
   if (store !== 'vault' && !box.ours.includes(`runbooks-${store}`)) return { stdout: '', stderr: `Error: No such container: runbooks-${store}\n`, code: 1 }
   const made = `${store} of ${ran(box)}\n-- PostgreSQL database dump complete\n`, text = packed ? tar('circleci-mongo-export/circle_ghe/organizations.bson', made) : made
   if (box.rules.loses) {
@@ -159,10 +160,10 @@ const CLAIMS: Record<string, string> = { postgresql: 'data-postgresql-0', mongod
 const claimOf = (world: World, store: string): string => world.objects[keyOf('persistentvolumeclaims', CLAIMS[store] ?? '', NAMESPACE)]?.metadata.uid ?? ''
 
 /** What a line that runs in a pod of a store does there, where it is one of a migration. */
-export const inStore = (argv: string[]): { work: 'receive' | 'received' | 'packers' | 'counts' | 'projects' | 'sample' | 'state' | 'unseal'; store: string; pod: string } | undefined => {
+export const inStore = (argv: string[]): { work: 'receive' | 'received' | 'well' | 'packers' | 'counts' | 'projects' | 'sample' | 'state' | 'unseal'; store: string; pod: string } | undefined => {
   const script = argv.at(-1) ?? '', words = argv.slice(0, argv.indexOf('--')), at = words.indexOf('-c')
   const store = words[at + 1] ?? '', pod = words[at - 1] ?? ''
-  const work = /tee \/dev\/fd\/3/.test(script) ? 'receive' : /\/received /.test(script) ? 'received' : /\/counts( |$)/.test(script) ? 'counts' : /vcs_url/.test(script) ? 'projects'
+  const work = /tee \/dev\/fd\/3/.test(script) ? 'receive' : /\/received /.test(script) ? 'received' : /'well'|"well"/.test(script) ? 'well' : /\/counts( |$)/.test(script) ? 'counts' : /vcs_url/.test(script) ? 'projects'
     : script.startsWith('command -v zstd') ? 'packers' : script === 'cat >/dev/null' ? 'sample' : /echo open/.test(script) ? 'state' : /sys\/unseal/.test(script) ? 'unseal' : undefined
   return work && store in CLAIMS ? { work, store, pod } : undefined
 }
@@ -172,6 +173,7 @@ export const playStore = (world: World, { work, store, pod }: NonNullable<Return
   if (there?.['status'].phase !== 'Running') return { stdout: '', stderr: `Error from server (NotFound): pods "${pod}" not found\n`, code: 1 }
   const uid = claimOf(world, store), held = world.volumes?.[uid]
   if (work === 'sample' || work === 'packers') return printed('')
+  if (work === 'well') return printed('well\n')
   if (work === 'projects') return printed(PROJECTS.map((url) => `project ${url}\n`).join(''))
   if (work === 'received') return printed(held?.sum ? `${held.sum} ${seconds(held.endedTime)}\n` : '')
   if (work === 'counts') return printed(held?.counts ?? '')

@@ -1,7 +1,10 @@
 /** The migration from server 2.19 on the rehearsal's services box: what it leaves, what it survives, and the way back. */
-import { cpSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { spawnSync } from 'node:child_process'
+import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { describe, expect, test } from 'vitest'
+import { describe, expect, onTestFinished, test } from 'vitest'
+import { BUCKETS } from '../../lib/migration/after.ts'
 import type { World } from '../../lib/rehearsal/index.ts'
 import { keysetOf } from '../../lib/rehearsal/keysets.ts'
 import { newest } from '../../lib/rehearsal/kots.ts'
@@ -128,6 +131,60 @@ describe('a migration', () => {
     expect(job()?.uid).not.toBe(before?.uid)
   })
 
+  test('3.x that people build on is not replaced by the same line, whatever ran on the box since or is kept beside; after the way back it is', async () => {
+    const world = stage('migration')
+    expect((await move(world)).code).toBe(0)
+    const data = came(world.world())
+    world.change(({ box }) => { if (box) box.runs += 1 })
+    for (const more of [[], ['--export-dir', 'archive']]) {
+      const again = await move(world, ...more)
+      expect([again.code, again.stderr], again.all).toEqual([0, expect.stringContaining('Nothing to do')])
+    }
+    expect((await world.run('migrate-2.19', ['report', ...FROM, ...STORAGE])).stdout).toContain('All data has come')
+    expect(came(world.world())).toEqual(data)
+    expect((await back(world)).code).toBe(0)
+    expect((await move(world)).code).toBe(0)
+    expect(came(world.world())).not.toEqual(data)
+  })
+
+  test('an application of which none ran has none afterwards', async () => {
+    const world = stage('migration', ({ objects }) => {
+      const one = objects['deployments/circleci-server/api-service']
+      if (one) Object.assign(one['spec'], { replicas: 0 })
+    })
+    expect((await move(world)).code).toBe(0)
+    expect(replicas(world.world())).toEqual({ ...BEFORE, 'api-service': 0 })
+  })
+
+  test('a pod that was to fill Vault\'s volume, and has ended, gives way to another', async () => {
+    const world = stage('migration')
+    expect((await move(world, '--until', 'vault-pod')).code).toBe(0)
+    world.change(({ objects }) => { Object.assign(objects['pods/circleci-server/runbooks-vault']?.['status'], { phase: 'Failed' }) })
+    const { code, all } = await move(world)
+    expect(code, all).toBe(0)
+    expect(came(world.world())).toHaveLength(3)
+  })
+
+  test('Vault is not left out where 3.x has its own', async () => {
+    const world = stage('migration'), before = world.bytes()
+    const { code, stderr } = await move(world, '--skip-vault')
+    expect([code, stderr]).toEqual([3, expect.stringContaining('Leave --skip-vault out')])
+    expect(world.bytes()).toBe(before)
+  })
+
+  test('what counts objects fails where its tool does, and sees those that have changed', () => {
+    const bin = mkdtempSync(join(tmpdir(), 'tools-'))
+    onTestFinished(() => rmSync(bin, { recursive: true }))
+    const count = (cloud: 'gcp' | 's3', tool: string) => {
+      for (const name of ['gsutil', 'mc']) writeFileSync(join(bin, name), `#!/bin/bash\n${tool}\n`, { mode: 0o755 })
+      return spawnSync('bash', ['-c', `set -o pipefail; ${BUCKETS[cloud].missing('one', 'two')}`], { env: { PATH: `${bin}:${process.env['PATH']}` }, encoding: 'utf8' })
+    }
+    for (const cloud of ['gcp', 's3'] as const) expect(count(cloud, 'echo no access >&2; exit 1')).toMatchObject({ status: 1, stderr: expect.stringContaining('no access') })
+    expect(count('s3', 'printf "< one/a\\n> two/b\\n! two/c\\n"').stdout).toBe('2\n')
+    expect(count('gcp', 'echo "Would copy gs://one/a to gs://two/a" >&2').stdout).toBe('1\n')
+    expect(count('s3', 'true').stdout).toBe('0\n')
+  })
+
   test('where all stores are outside, their numbers stay, and the keys are moved', async () => {
     const world = stage('migration')
     const line = [...MOVE, '--skip-mongo', '--skip-postgres', '--skip-vault', '--ignore-preflight', 'datastores', ...YES]
@@ -144,8 +201,10 @@ describe('a migration', () => {
     expect(refused.code).toBe(3)
     expect(refused.stderr).toContain('--skip-mongo')
     world.change(({ box }) => { if (box) box.rules.small = true })
-    const { code, all } = await move(world, '--skip-mongo', '--hand-over')
+    const { code, all } = await move(world, '--skip-mongo', '--hand-over', '--old-domain', 'old.example.com')
     expect(code, all).toBe(0)
+    expect(all).toContain('MongoDB is outside, and does not tell the projects')
+    expect((await world.run('migrate-2.19', ['report', ...FROM, ...STORAGE, '--skip-mongo', '--old-domain', 'old.example.com'])).stdout).toContain('All data has come')
     expect(Object.keys(world.world().box?.sent ?? {}).sort()).toEqual(['postgresql', 'vault'])
   })
 
@@ -160,7 +219,7 @@ describe('a migration', () => {
 })
 
 describe('the way back', () => {
-  test.each(['stop', 'hold', 'mongodb', 'postgresql', 'vault-old', 'vault', 'vault-open', 'configure', 'start'])('after step %s: 2.19 runs with its data, 3.x does not; and the same migration brings all of it anew', async (until) => {
+  test.each(['stop', 'hold', 'mongodb', 'postgresql', 'vault-down', 'vault-old', 'vault-new', 'vault-pod', 'vault', 'vault-up', 'vault-open', 'keys', 'configure', 'start'])('after step %s: 2.19 runs with its data, 3.x does not; and the same migration brings all of it anew', async (until) => {
     const world = stage('migration')
     expect((await move(world, '--until', until)).code).toBe(0)
     const gone = await back(world)
@@ -198,6 +257,21 @@ describe('a trial', () => {
     expect(world.world().box?.state).toBe('started')
     expect(replicas(world.world())).toEqual(NONE)
     expect((await world.run('migrate-2.19', line)).stderr).toContain('Nothing to do')
+    expect(ended.all).not.toContain('must not be started any more')
+  })
+
+  test('that ends while KOTS deploys, or after an export that was cut off, leaves 2.19 alone, and nothing of ours on its data', async () => {
+    const world = stage('migration'), line = [...TRIAL, '--old-domain', 'old.example.com']
+    const first = await world.run('migrate-2.19', [...line, '--until', 'configure'])
+    expect(first.code, first.all).toBe(0)
+    world.change(({ objects, box }) => {
+      Object.assign(objects['configmaps/circleci-server/circleci-runbooks-migration']?.['data'], { trial: 'over' })
+      if (box) box.ours = ['runbooks-postgresql']
+    })
+    const ended = await world.run('migrate-2.19', line)
+    expect(ended.code, ended.all).toBe(0)
+    expect(world.world().box).toMatchObject({ state: 'started', ours: [] })
+    expect(replicas(world.world())).toEqual(NONE)
   })
 })
 
@@ -213,22 +287,42 @@ describe('an archive', () => {
     const other = stage('migration', ({ box }) => { if (box) box.rules.unreachable = true })
     await other.run('migrate-2.19', ['report', ...FROM, ...STORAGE])
     cpSync(join(filesOf(world), 'archive'), join(filesOf(other), 'archive'), { recursive: true, preserveTimestamps: true })
-    const line = ['move', '--from', 'archive', ...STORAGE, ...YES]
+    const line = ['move', '--from', 'archive', '--storage', 'copy', '--bucket', 'circleci-2', ...YES]
+    expect((await other.run('migrate-2.19', ['move', '--from', 'archive', ...STORAGE, ...YES])).stderr).toContain('Add --host')
+    const part = await other.run('migrate-2.19', [...line, '--until', 'postgresql'])
+    expect(part.code, part.all).toBe(0)
+    // Another archive in its place is another one, whatever notes lie beside it.
+    const sql = join(filesOf(other), 'archive/circleci_export/circleci-pg-export/circle.sql'), whole = readFileSync(sql), before = came(other.world())
+    writeFileSync(sql, 'postgresql of another\n-- PostgreSQL database dump complete\n')
+    expect((await other.run('migrate-2.19', [...line, '--until', 'postgresql'])).code).toBe(0)
+    expect(came(other.world())).not.toEqual(before)
+    writeFileSync(sql, whole)
     const imported = await other.run('migrate-2.19', line)
     expect(imported.code, imported.all).toBe(0)
     expect(came(other.world())).toHaveLength(3)
     expect((await other.run('migrate-2.19', line)).stderr).toContain('Nothing to do')
-    // Another archive in its place is another one, whatever notes lie beside it.
-    writeFileSync(join(filesOf(other), 'archive/circleci_export/circleci-pg-export/circle.sql'), 'postgresql of another\n-- PostgreSQL database dump complete\n')
-    const before = came(other.world())
-    expect((await other.run('migrate-2.19', [...line, '--until', 'postgresql'])).code).toBe(0)
-    expect(came(other.world())).not.toEqual(before)
+  })
+
+  test('that is not of what 2.19 has now, or has two keys of one kind, is refused', async () => {
+    const world = stage('migration'), line = ['move', ...FROM, ...STORAGE, '--from', 'archive', ...YES]
+    expect((await move(world, '--export-dir', 'archive', '--until', 'export-keys')).code).toBe(0)
+    expect((await world.run('migrate-2.19', [...line, '--dry-run'])).code).toBe(0)
+    const keys = join(filesOf(world), 'archive/circleci_export/circle-data')
+    cpSync(join(keys, 'signing'), join(keys, 'a-retired'))
+    const twice = await world.run('migrate-2.19', ['move', '--from', 'archive', '--storage', 'copy', '--bucket', 'circleci-2', ...YES])
+    expect([twice.code, twice.stderr.replaceAll(/\s+/g, ' ')]).toEqual([3, expect.stringContaining('2 keys of one kind: a-retired, signing')])
+    rmSync(join(keys, 'a-retired'))
+    world.change(({ box }) => { if (box) box.runs += 1 })
+    const stale = await world.run('migrate-2.19', line)
+    expect([stale.code, stale.stderr.replaceAll(/\s+/g, ' ')]).toEqual([3, expect.stringContaining('2.19 has run since')])
+    expect(came(world.world())).toEqual([])
   })
 
   test('that lacks a store is refused', async () => {
     const world = stage('migration')
-    const { code, stderr } = await world.run('migrate-2.19', ['move', '--from', 'nowhere', ...STORAGE, ...YES])
+    const { code, stderr } = await world.run('migrate-2.19', ['move', '--from', 'nowhere', '--storage', 'copy', '--bucket', 'circleci-2', ...YES])
     expect([code, stderr]).toEqual([3, expect.stringContaining('circle.sql')])
+    expect(existsSync(join(filesOf(world), 'nowhere'))).toBe(false)
   })
 })
 

@@ -101,7 +101,9 @@ export const haveStarted = (over: () => Promise<string | undefined>) => async ()
     // A deploy starts one of each, also of those of which there was none.
     return wanted === 0 ? runs > 0 : !come || runs < wanted
   })
-  const started = await startedAt() ? [] : [{ ...await note({ [STARTED]: new Date(clock.now()).toISOString() }), id: 'note that 3.x runs with it' }]
+  const data = { [STARTED]: new Date(clock.now()).toISOString() }
+  // Whatever is there now, its notes are there by then.
+  const started = await startedAt() ? [] : [{ ...await note(data), id: 'note that 3.x runs with it', command: patch(NOTES, { data }).command }]
   if (short.length || started.length) return [...started, ...short.map((one) => scale(ref('Deployment', nameOf(one)), wantedOf(one, kept)))]
   return (await waiting()).length ? [] : done('as many of each run as before')
 }

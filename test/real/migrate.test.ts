@@ -3,7 +3,7 @@
  * sides, pods that kubectl exec enters. What it leaves in the stores, whatever happens on the way.
  */
 import { appendFileSync, mkdirSync, readFileSync, statSync } from 'node:fs'
-import { connect, createServer, type AddressInfo, type Socket } from 'node:net'
+import { connect, createServer, type AddressInfo } from 'node:net'
 import { delimiter, join } from 'node:path'
 import { afterAll, beforeAll, beforeEach, expect, onTestFinished, test, vi } from 'vitest'
 import { keysetOf } from '../../lib/rehearsal/keysets.ts'
@@ -130,20 +130,20 @@ test('looking changes nothing; a move brings all of it over, with no secret on t
   expect(Object.values(await replicas(here))).toEqual([0, 0, 0, 0])
 })
 
-/** A way to the box; each `stands()` waits for a connection over which as much has come as only PostgreSQL sends, and lets it stand still there. */
-const wayToBox = async (): Promise<{ host: string; stands: () => Promise<Socket> }> => {
+/** A way to the box; each `stands()` waits for a connection over which more has come than a sample has, which only PostgreSQL sends, and lets it stand still there. */
+const wayToBox = async (): Promise<{ host: string; stands: () => Promise<{ cut(): void; goesOn(): void }> }> => {
   let awaited = false
-  const standing: Socket[] = []
+  const standing: { cut(): void; goesOn(): void }[] = []
   const server = createServer((client) => {
     const there = connect(Number(new URL(box.address).port), '127.0.0.1')
     let came = 0
     there.on('data', (part) => {
       const full = !client.write(part)
       came += part.length
-      if (awaited && came > 4_000_000) {
+      if (awaited && came > 40_000_000) {
         awaited = false
         there.pause()
-        standing.push(client)
+        standing.push({ cut: () => void client.destroy(), goesOn: () => void there.resume() })
       } else if (full) {
         there.pause()
         client.once('drain', () => there.resume())
@@ -168,13 +168,14 @@ const wayToBox = async (): Promise<{ host: string; stands: () => Promise<Socket>
 test('a lost connection is made again; after a kill in the middle the same line sends that store again, and no other', async () => {
   const here = await both(), { host, stands } = await wayToBox()
   const killed = begin(here, [], 'move', host)
-  await stands()
+  const first = await stands()
   killed.signal('SIGKILL')
   expect((await killed.ended).signal).toBe('SIGKILL')
+  first.goesOn()
   const mongodb = await sent('mongodb')
   const again = begin(here, [], 'move', host)
-  const connection = await stands()
-  connection.destroy()
+  const second = await stands()
+  second.cut()
   const { code, all } = await again.ended
   expect(code, all).toBe(0)
   expect(all.replaceAll(/\s+/g, ' ')).toContain('lost the answer of “copy postgresql”')
@@ -197,7 +198,12 @@ test('an archive as the guide\'s script makes it can be imported from', async ()
   for (const part of ['circleci-pg-export', 'circleci-vault', 'circle-data']) mkdirSync(join(folder, part), { recursive: true })
   await box.enter('replicatedctl app stop; docker run --rm -d --name dump -v /data/circle/postgres/9.5/data:/var/lib/postgresql/data postgres:9.5.8; until docker exec dump psql -U postgres -Atc "select 1"; do sleep 0.3; done')
   await bash(here, `${ssh('docker exec dump pg_dumpall -U postgres -c')} > archive/circleci_export/circleci-pg-export/circle.sql; ${ssh('docker rm -f dump')}; ${ssh('tar -C /data/circle/contexts-vault --transform "s,^[.],file," -cz .')} > archive/circleci_export/circleci-vault/vault-backup.tar.gz; for key in sign crypt; do ${ssh('cat /data/circle/circleci-encryption-keys/KEY').replace('KEY', `'"$key"'`)} > archive/circleci_export/circle-data/$key; done`)
-  const { code, all } = await start(here, [process.execPath, BUNDLE, 'move', '--from', 'archive', '--skip-mongo', '--ignore-preflight', 'datastores', '--storage', 'keep', '--bucket', 'circleci-2', '--context', CONTEXT, '--namespace', here.namespace, ...YES], surroundings(here)).ended
+  const from = ['--from', 'archive', '--skip-mongo', '--ignore-preflight', 'datastores']
+  await bash(here, 'find archive -type f -exec touch -d "3 days ago" {} +')
+  const old = await move(here, from)
+  expect([old.code, old.stderr.replaceAll(/\s+/g, ' ')], old.all).toEqual([3, expect.stringContaining('2.19 ran after the archive was made')])
+  await bash(here, 'find archive -type f -exec touch {} +')
+  const { code, all } = await move(here, from)
   expect(code, all).toBe(0)
   await expectMoved(here, { mongodb: false })
 })

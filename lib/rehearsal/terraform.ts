@@ -72,7 +72,7 @@ const makeGroup = (world: World, { variables }: State): void => {
 }
 
 /** A value of main.tf, maps included. */
-const read = (text: string): unknown => JSON.parse(text.startsWith('{') ? text.replaceAll(/([\w-]+) = /g, '"$1": ') : text) as unknown
+const read = (text: string): unknown => JSON.parse(text.replaceAll(/("(?:[^"\\]|\\.)*"|[\w-]+) = |"(?:[^"\\]|\\.)*"/g, (all, name?: string) => (name ? `"${name.replaceAll('"', '')}": ` : all))) as unknown
 
 const KNOWN: Record<string, string[]> = {
   init: ['input', 'no-color'], plan: ['input', 'lock', 'lock-timeout', 'json', 'detailed-exitcode', 'out', 'var'], show: ['json'], apply: ['input', 'no-color', 'lock-timeout'], output: ['json', 'raw'], 'force-unlock': ['force'],

@@ -55,7 +55,8 @@ describe('on AWS', () => {
     [2, ['--workload-identity'], '--workload-identity is for --provider gcp'],
     [2, ['--provider', 's3'], 'Write aws or gcp'],
   ])('%i %j: nothing is changed', async (wanted, flags, said) => {
-    const { run, untouched } = aws()
+    [3, ['--group', 'none-at-night'], 'none-at-night may shrink to none, and the autoscaler does not grow a group that has none'],
+    const { run, untouched } = aws(({ ec2 }) => { if (ec2) ec2.scaling['none-at-night'] = { min: 0, max: 5, desired: 2 } })
     const { code, stderr } = await run(...flags)
     expect(code, stderr).toBe(wanted)
     expect(flat(stderr)).toContain(said)

@@ -76,6 +76,15 @@ describe('vm-service-aws', () => {
     untouched()
   })
 
+  test.each<[string, { port: number; to?: number; from: string }]>([
+    ['0-65535/tcp to 0.0.0.0/0', { port: 0, to: 65_535, from: '0.0.0.0/0' }], ['20-30/tcp to 0.0.0.0/0', { port: 20, to: 30, from: '0.0.0.0/0' }], ['22 to ::/0', { port: 22, from: '::/0' }],
+  ])('a group that opens %s is open to everybody: nothing is changed', async (said, rule) => {
+    const { run, untouched } = begin('group-open', ({ ec2 }) => { for (const one of Object.values(ec2?.groups ?? {})) one.rules = [{ ...rule, why: '' }] })
+    const { code, stderr } = await run('--yes')
+    expect([code, flat(stderr)]).toEqual([3, expect.stringContaining(`circleci-vm-service-sg is open to everybody: ${said}`)])
+    untouched()
+  })
+
   test('images, private VMs and some that always run: into the screen, with what that costs', async () => {
     const { run, held } = begin('no-default-images')
     const { code, stderr } = await run('--linux-ami', LINUX, '--windows-ami', WINDOWS, '--private-ips', '--prescaled-docker', '2', '--prescaled-machine', '0')
@@ -176,6 +185,24 @@ describe('vm-service-gcp', () => {
     [2, ['--users-cidr', 'office'], 'office is no range of addresses'],
   ])('%i %j: nothing is changed', async (wanted, flags, said) => {
     const { run, untouched } = onGcp()
+  test('a rule that is switched off is switched on again, which is told; one that lets machines with a tag in too, no longer does', async () => {
+    const RULE = 'circleci-vm-service-internal-nomad-fw'
+    const { world, run } = onGcp()
+    expect((await run()).code).toBe(0)
+    const rules = world.world().compute?.firewalls
+    const change = (more: object) => world.change(({ compute }) => { Object.assign(compute?.firewalls[RULE] ?? {}, more) })
+    change({ off: true })
+    const on = await run()
+    expect(on.code, on.stderr).toBe(0)
+    expect(flat(on.stderr)).toContain(`${RULE} is switched off, and will be switched on`)
+    expect(world.world().compute?.firewalls).toEqual(rules)
+    change({ fromTags: ['build'] })
+    const asked = await run()
+    expect([asked.code, flat(asked.stderr)]).toEqual([5, expect.stringContaining(`the rule ${RULE} no longer lets in build`)])
+    expect((await run('--yes')).code).toBe(0)
+    expect(world.world().compute?.firewalls).toEqual(rules)
+  })
+
     const { code, stderr } = await run(...flags)
     expect(code, stderr).toBe(wanted)
     expect(flat(stderr)).toContain(said)

@@ -97,6 +97,14 @@ describe('vm-service-aws', () => {
     expect((await run('--prescaled-docker', '6')).code).toBe(2)
   })
 
+  test('VMs that the screen keeps running are told too, and for Windows there has to be an image', async () => {
+    const { run } = begin('on-eks', ({ kots }) => { for (const { values } of kots.versions) values['vm_service_prescaled_machine'] = { value: '3' } })
+    expect(flat((await run('--dry-run')).stderr)).toContain('3 VMs for machine will always run, and be paid for')
+    const without = await run('--prescaled-windows', '1')
+    expect([without.code, flat(without.stderr)]).toEqual([3, expect.stringContaining('1 VMs for Windows are to run always, and there is no image for them')])
+    expect((await run('--prescaled-windows', '1', '--windows-ami', WINDOWS, '--dry-run')).code).toBe(0)
+  })
+
   test('with a role: its policy, no user and no key', async () => {
     const { world, run, group, held } = begin('on-eks', ({ aws }) => { aws.roles['vm-service'] = { trust: 'system:serviceaccount:circleci-server:vm-service' } })
     const { code, stderr } = await run('--role', ROLE)
@@ -177,14 +185,6 @@ describe('vm-service-gcp', () => {
     expect(world.world().compute?.firewalls['circleci-vm-service-internal-nomad-fw']).toMatchObject({ sources: ['10.142.0.0/20'], tags: ['circleci-vm'] })
   })
 
-  test.each([
-    [3, ['--cluster', 'another'], 'There is no cluster another in project my-project'],
-    [3, ['--network', 'another'], 'There is no network another'],
-    [3, ['--subnet', 'another'], 'there is no subnetwork another for us-east1-b'],
-    [3, ['--workload-identity'], 'Workload Identity is not on'],
-    [2, ['--users-cidr', 'office'], 'office is no range of addresses'],
-  ])('%i %j: nothing is changed', async (wanted, flags, said) => {
-    const { run, untouched } = onGcp()
   test('a rule that is switched off is switched on again, which is told; one that lets machines with a tag in too, no longer does', async () => {
     const RULE = 'circleci-vm-service-internal-nomad-fw'
     const { world, run } = onGcp()
@@ -203,6 +203,14 @@ describe('vm-service-gcp', () => {
     expect(world.world().compute?.firewalls).toEqual(rules)
   })
 
+  test.each([
+    [3, ['--cluster', 'another'], 'There is no cluster another in project my-project'],
+    [3, ['--network', 'another'], 'There is no network another'],
+    [3, ['--subnet', 'another'], 'there is no subnetwork another for us-east1-b'],
+    [3, ['--workload-identity'], 'Workload Identity is not on'],
+    [2, ['--users-cidr', 'office'], 'office is no range of addresses'],
+  ])('%i %j: nothing is changed', async (wanted, flags, said) => {
+    const { run, untouched } = onGcp()
     const { code, stderr } = await run(...flags)
     expect(code, stderr).toBe(wanted)
     expect(flat(stderr)).toContain(said)

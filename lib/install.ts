@@ -28,8 +28,8 @@ const [dryRun, rehearsal] = [isOn('DRY_RUN'), isOn('REHEARSE')]
 const env = process.env['ENV_FILE'] || undefined
 const line = makeLine(cloud, { env, rehearsal })
 
-/** That builds run was proven once: it is not proven again by every look. */
-const EVER = { REALITYCHECK_MAX_AGE: '3650d' }
+/** Where nobody says otherwise: VM service is a part, and so are its jobs; that builds run was proven once, and is not proven again by every look. */
+const UNSAID: Record<string, string> = { REALITYCHECK_MAX_AGE: '3650d', REALITYCHECK_GROUPS: 'resource,feature,vm' }
 
 /**
  * What a part is told: of the cloud, that it is this one. A rehearsal begins with nothing, has a state folder of its own,
@@ -37,11 +37,11 @@ const EVER = { REALITYCHECK_MAX_AGE: '3650d' }
  */
 const environment = async (): Promise<NodeJS.ProcessEnv> => {
   const file = await readEnvFile(env)
-  if (!rehearsal) return { ...(file['REALITYCHECK_MAX_AGE'] ? {} : EVER), ...process.env, [OF_CLOUD]: cloud }
+  if (!rehearsal) return { ...Object.fromEntries(Object.entries(UNSAID).filter(([name]) => !file[name])), ...process.env, [OF_CLOUD]: cloud }
   const { OTHERWISE, OWN } = await import('./rehearsal/values.ts')
   const said = (all: NodeJS.ProcessEnv) => Object.fromEntries(Object.entries(all).filter(([, value]) => value))
   // All is in the environment then: what is empty there would be looked for in the file.
-  return { ...OTHERWISE, ...EVER, ...said(file), ...said(process.env), ...OWN, [OF_CLOUD]: cloud, ENV_FILE: '/dev/null', XDG_STATE_HOME: join(stateFolder(), `rehearsal.install-${cloud}`) }
+  return { ...OTHERWISE, ...UNSAID, ...said(file), ...said(process.env), ...OWN, [OF_CLOUD]: cloud, ENV_FILE: '/dev/null', XDG_STATE_HOME: join(stateFolder(), `rehearsal.install-${cloud}`) }
 }
 const REHEARSED = rehearsal ? ['--rehearse', '--scenario', 'nothing'] : []
 

@@ -4,13 +4,10 @@
  * Installation guide 3.3.0, phase 3, "Nomad Autoscaler".
  */
 import { accountIsOurs, accountIsThere, ACCOUNT, emailOf, haveAccount, haveBinding, PROJECT } from '../lib/cloud/accounts.ts'
-import { accountAnswers, awsIn, PROFILE, roleInput, roleTrusts } from '../lib/cloud/aws.ts'
+import { accountAnswers, awsIn, PROFILE, roleInput } from '../lib/cloud/aws.ts'
 import { gcpIn, projectAnswers } from '../lib/cloud/gcp.ts'
-import { havePolicy, holderOf } from '../lib/cloud/grants.ts'
-import { fileIsOurs, haveKey, haveUser, userFacts, userIsOurs } from '../lib/cloud/iam.ts'
 import { identityIsOn, memberOf } from '../lib/cloud/identity.ts'
 import { accountFacts, googleFileIsOurs, haveGoogleKey } from '../lib/cloud/keys.ts'
-import { scalerPolicy } from '../lib/cloud/policies.ts'
 import { awsGroup, googleGroup, groupIsThere, isZone, sizesWanted } from '../lib/cloud/scaling.ts'
 import { cluster } from '../lib/cluster/kubernetes.ts'
 import { doneWhere, step, type Step } from '../lib/effect.ts'
@@ -19,11 +16,10 @@ import { flag, optional, text, type Values } from '../lib/inputs.ts'
 import { serverIsAtLeast } from '../lib/preflight.ts'
 import { runbook } from '../lib/runbook.ts'
 import { FIELDS, NAME, scalerFields, sizeInputs, sizesNamed } from '../lib/server/autoscaler.ts'
+import { identityIn, OWN_USER } from '../lib/server/autoscaler-identity.ts'
 import { heldBy, type Filled } from '../lib/server/config.ts'
-import { groupInputs, groupName } from '../lib/server/nomad-inputs.ts'
-import { configure, deployedKey, googleKeyField, keyFields, mayConfigure } from '../lib/server/phase-three.ts'
-
-const USER = 'circleci-nomad-autoscaler'
+import { FOLDER, groupInputs, groupName } from '../lib/server/nomad-inputs.ts'
+import { configure, deployedKey, googleKeyField, mayConfigure } from '../lib/server/phase-three.ts'
 
 const inputs = {
   provider: { ...text('aws|gcp', 'cloud of the Nomad clients', { env: 'CIRCLECI_CLOUD', pattern: /^(aws|gcp)$/, looks: 'aws or gcp' }), choices: ['aws', 'gcp'] },
@@ -32,8 +28,9 @@ const inputs = {
   ...sizeInputs(),
   region: { ...optional('name', 'aws: region of the group', /^[a-z]{2}(-[a-z]+)+-\d$/, 'a region: us-east-1'), env: 'AWS_REGION' },
   profile: PROFILE,
-  user: text('name', 'aws: IAM user of the autoscaler; that of Terraform where it made one', { env: 'NOMAD_AUTOSCALER_USER', otherwise: USER, pattern: /^[\w+=,.@-]{1,64}$/, looks: `a user name: ${USER}` }),
+  user: { ...optional('name', `aws: IAM user of the autoscaler; else that of Terraform where it made one, or ${OWN_USER}`, /^[\w+=,.@-]{1,64}$/, `a user name: ${OWN_USER}`), env: 'NOMAD_AUTOSCALER_USER' },
   role: roleInput('the autoscaler\'s', NAME, 'NOMAD_AUTOSCALER_ROLE'),
+  folder: FOLDER,
   project: { ...optional('id', 'gcp: project of the group', /^([a-z0-9.-]+:)?[a-z][a-z0-9-]{4,28}[a-z0-9]$/, 'a project id, not its number: my-project'), env: 'CLOUDSDK_CORE_PROJECT' },
   location: { ...optional('name', 'gcp: zone of the group, or region where it is a regional one', /^[a-z]+-[a-z]+\d+(-[a-z])?$/, 'a zone, or a region: us-east1-b, us-east1'), env: 'NOMAD_ZONE' },
   serviceAccount: text('name', 'gcp: service account of the autoscaler; that of Terraform where it made one', { env: 'NOMAD_AUTOSCALER_SERVICE_ACCOUNT', otherwise: NAME, pattern: /^[a-z][a-z0-9-]{4,28}[a-z0-9]$/, looks: `a name: ${NAME}` }),
@@ -44,8 +41,8 @@ type Given = Values<typeof inputs>
 
 const nameOf = (values: Given): string => values.group ?? groupName(values)
 const inAws = (values: Given) => {
-  const aws = awsIn(values.region ?? '', values.profile)
-  return { aws, group: awsGroup(aws, nameOf(values)) }
+  const aws = awsIn(values.region ?? '', values.profile), group = awsGroup(aws, nameOf(values))
+  return { aws, group, identity: identityIn({ ...values, aws, group }) }
 }
 const inGcp = (values: Given) => {
   const { project = '', location = '', serviceAccount } = values, gcp = gcpIn(project)
@@ -56,9 +53,7 @@ const groupOf = (values: Given) => (values.provider === 'aws' ? inAws(values) : 
 const fieldsOf = async (values: Given): Promise<Filled> => {
   const sizes = await scalerFields(groupOf(values), sizesNamed(values))
   if (values.provider === 'aws') {
-    const { region = '', role, user, credentials } = values
-    const access: Filled = role ? { autoscalerAuthentication: 'IAM role', autoscalerRole: role } : { autoscalerAuthentication: 'IAM Keys', ...await keyFields(inAws(values).aws, user, credentials, 'autoscalerAccessKey', 'autoscalerSecretKey') }
-    return { ...sizes, autoscalerProvider: 'AWS EC2', autoscalerRegion: region, ...access, autoscalerGroup: nameOf(values) }
+    return { ...sizes, autoscalerProvider: 'AWS EC2', autoscalerRegion: values.region ?? '', ...await inAws(values).identity.fields(), autoscalerGroup: nameOf(values) }
   }
   const { project = '', location = '', workloadIdentity, credentials } = values, { gcp, email } = inGcp(values)
   return {
@@ -68,13 +63,12 @@ const fieldsOf = async (values: Given): Promise<Filled> => {
 }
 
 const onAws = (values: Given): Step[] => {
-  const { role, user, credentials } = values, { aws, group } = inAws(values)
-  const unlessRole = (todo: Step['todo']) => doneWhere(role, 'the role is used in place of a user', todo)
+  const { identity } = inAws(values)
   return [
-    step('user', 'Make the IAM user', unlessRole(() => haveUser(aws, user))),
-    step('policy', 'Let it grow and shrink this group, and no other', async () => havePolicy(aws, holderOf(role, user), USER, scalerPolicy((await group.sizes())?.arn ?? ''))),
-    step('key', 'Make an access key, into the credentials file', unlessRole(async () => haveKey(aws, user, { file: credentials, cluster: { key: await heldBy('autoscalerAccessKey') } })), {
-      back: `An access key that was never used and is not in ${credentials} is deleted when the same line runs again.`,
+    step('user', 'Have the IAM user', identity.haveUser),
+    step('policy', 'Let it grow and shrink this group, and no other', identity.havePolicy),
+    step('key', 'Have an access key, in the credentials file', identity.haveKey, {
+      back: `An access key of a user that was made here, which was never used and is not in ${values.credentials}, is deleted when the same line runs again.`,
     }),
   ]
 }
@@ -115,11 +109,8 @@ export default runbook(import.meta, {
   preflight: (values) => {
     const common = [groupIsThere(groupOf(values), sizesNamed(values)), ...mayConfigure(FIELDS)]
     if (values.provider === 'aws') {
-      const { aws } = inAws(values), { role, user, credentials } = values
-      return [
-        accountAnswers(aws), ...common,
-        ...(role ? [roleTrusts(aws, role, `system:serviceaccount:${cluster().namespace}:${NAME}`, 'The autoscaler')] : [userIsOurs(aws, user, 'the autoscaler\'s'), fileIsOurs(aws, credentials, user)]),
-      ]
+      const { aws, identity } = inAws(values)
+      return [accountAnswers(aws), ...common, ...identity.preflight]
     }
     const { gcp, email } = inGcp(values), { serviceAccount, workloadIdentity, credentials } = values
     return [
@@ -130,7 +121,7 @@ export default runbook(import.meta, {
   outcome: (values) => `Nomad autoscaler grows and shrinks ${nameOf(values)}`,
   facts: async (values) => {
     const { min, max } = await sizesWanted(groupOf(values), sizesNamed(values))
-    const identity = values.provider === 'gcp' ? await accountFacts(gcpIn(values.project ?? ''), inGcp(values).email) : values.role ? { role: values.role } : await userFacts(inAws(values).aws, values.user)
+    const identity = values.provider === 'gcp' ? await accountFacts(gcpIn(values.project ?? ''), inGcp(values).email) : await inAws(values).identity.facts()
     return { clients: `${min} to ${max}`, autoscaler: await heldBy('autoscaler') === '1' ? 'on' : 'off', ...identity }
   },
   afterwards: [

@@ -9,8 +9,8 @@ import type { Once } from '../lib/files.ts'
 import { age, domainName, flag, optional, secret, someOf, text, type Input } from '../lib/inputs.ts'
 import { runbook } from '../lib/runbook.ts'
 import { tokensPage } from '../lib/server/api.ts'
-import { likely, redRun, runFacts, troubles } from '../lib/server/realitycheck-causes.ts'
-import { haveContexts, haveContextVariables, haveProject, haveRepository, haveVariables, isMember, REHEARSED, repositoryByHand, tokenWorks, type Project } from '../lib/server/realitycheck-project.ts'
+import { kubectl, likely, redRun, runFacts, troubles } from '../lib/server/realitycheck-causes.ts'
+import { domainIsBare, haveContexts, haveContextVariables, haveProject, haveRepository, haveVariables, isMember, REHEARSED, repositoryByHand, tokenWorks, type Project } from '../lib/server/realitycheck-project.ts'
 import { GROUPS, runOf, type Group, type Wanted } from '../lib/server/realitycheck.ts'
 import { softwareIsThere } from '../lib/software.ts'
 import { span } from '../lib/velero/backups.ts'
@@ -56,13 +56,13 @@ export default runbook(import.meta, {
   ],
   preflight: (values) => {
     const project = projectOf(values)
-    return [tokenWorks(project), isMember(project), softwareIsThere('git', 'it sees the repository')]
+    return [domainIsBare(project), tokenWorks(project), isMember(project), softwareIsThere('git', 'it sees the repository')]
   },
   outcome: ({ domain, groups }) => `Builds run on https://${domain}: ${groups.join(', ')} jobs are green`,
   facts: (values) => runFacts(projectOf(values), wantedOf(values)),
   troubles: async () => troubles(),
   afterwards: [
-    'That a client reaches an address is derived from jobs that could not be green without it; it was not tried by itself. The addresses in <…> are those of the services: kubectl get services --namespace circleci-server',
+    `That a client reaches an address is derived from jobs that could not be green without it; it was not tried by itself. What is open is tried on a client; the addresses of the services: ${kubectl('get services')}`,
     'vm_jobs come once VM service is set up: the same line with --groups resource,feature,vm. aws_jobs and gcp_jobs want images of their own (ARM, Android), and are never waited for.',
     'The token lies in the project as CIRCLE_TOKEN: revoke it where realitycheck is not run again.',
   ],
@@ -70,7 +70,7 @@ export default runbook(import.meta, {
     const project = projectOf(values)
     const running = runOf(project, wantedOf(values), redRun(project), likely)
     return [
-      step('repository', 'Have the repository', haveRepository(project), { manual: { say: () => repositoryByHand(project), within: minutes(60) }, back: 'The repository may be deleted when it is not needed any more.' }),
+      step('repository', 'Have the repository', haveRepository(project, values.branch), { manual: { say: () => repositoryByHand(project), within: minutes(60) }, back: 'The repository may be deleted when it is not needed any more.' }),
       step('follow', 'Have the installation build it', haveProject(project), { back: `Unfollow it in the web app, Project Settings.` }),
       step('variables', 'Set the variables of the project', haveVariables(project, values)),
       step('contexts', 'Make the contexts', haveContexts(project)),

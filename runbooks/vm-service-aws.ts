@@ -91,7 +91,7 @@ export default runbook(import.meta, {
       accountAnswers(aws), networkIsTold(vpc), subnetsAreOfOneZone(vpc, () => subnetsOf(values)), clientsSubnetsAreThere(vpc, nomadSubnets), imagesAreThere(aws, linuxAmi, windowsAmi), groupIsOurs(group, rules),
       ...(role ? [roleTrusts(aws, role, `system:serviceaccount:${cluster().namespace}:${NAME}`, 'VM service')]
         : [userIsOurs(aws, user, 'VM service\'s'), policyFits(aws, user, USER, vmPolicy(region, vpcArn(region, '000000000000', 'vpc-00000000000000000'), 'sg-00000000000000000')), fileIsOurs(aws, credentials, user)]),
-      serviceIsThere(NAME), portIsUsual(), prescaledIsMeant(values), ...mayConfigure(FIELDS),
+      serviceIsThere(NAME), portIsUsual(), prescaledIsMeant(values, { named: windowsAmi, flag: '--windows-ami', field: 'vmWindowsAmi' }), ...mayConfigure(FIELDS),
     ]
   },
   outcome: ({ region }) => `VM service may make VMs in ${region}, for machine and remote Docker jobs`,

@@ -90,7 +90,7 @@ export default runbook(import.meta, {
     return [
       projectAnswers(gcp), networkIsChosen(networks, place), firewallsAreOurs(wall, rules), accountIsOurs(gcp, serviceAccount, 'VM service\'s'),
       ...(workloadIdentity ? [identityIsOn(), serverIsAtLeast('3.4.0', 'Workload Identity works')] : [googleFileIsOurs(credentials, email)]),
-      serviceIsThere(NAME), portIsUsual(), prescaledIsMeant(values), ...mayConfigure(FIELDS),
+      serviceIsThere(NAME), portIsUsual(), prescaledIsMeant(values, { named: values.windowsImage, flag: '--windows-image', field: 'vmWindowsImage' }), ...mayConfigure(FIELDS),
     ]
   },
   outcome: ({ zone }) => `VM service may make VMs in ${zone}, for machine and remote Docker jobs`,

@@ -3,8 +3,7 @@ import type { Aws } from './aws.ts'
 import { whereFlags } from './aws.ts'
 import { complaint, readTool } from '../tools.ts'
 
-/** One machine of a type. `network` is what it carries in a second, in gigabits, where that is told. */
-/** `arm` where it runs nothing that is made for x86. */
+/** One machine of a type. `network` is what it carries in a second, in gigabits, where that is told; `arm` where it runs nothing that is made for x86. */
 export interface Machine { cores: number; gigabytes: number; network?: number | undefined; arm?: boolean }
 
 /** What a type of EC2 is; a sentence where EC2 knows none of that name. */

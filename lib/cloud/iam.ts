@@ -9,7 +9,7 @@ import { clock } from '../clock.ts'
 import { bad, done, ok, preflight, warning } from '../effect.ts'
 import { Refused, fail } from '../fail.ts'
 import { onlyYours, Once, placeOf, readSecret, writeSecret } from '../files.ts'
-import { line } from '../shell.ts'
+import { line, quote } from '../shell.ts'
 
 /** On all that the runbooks make in a cloud. */
 export const MARK = { Key: 'managed-by', Value: 'circleci-server-runbooks' }
@@ -55,6 +55,29 @@ const wasUsed = async (aws: Aws, AccessKeyId: string): Promise<boolean> =>
 /** How the file begins, by what stands around id and secret. */
 const FILE = ['[default]\naws_access_key_id=', '\naws_secret_access_key=', '\n'] as const
 
+/** How one knows that the secret of a key which holds is at hand; undefined where it is not. */
+const atHand = (UserName: string, ids: string[], { file, cluster }: Kept): string | undefined => {
+  const deployed = cluster?.key, filed = keyIdIn(readSecret(file))
+  if (deployed && ids.includes(deployed)) return `key ${deployed} of ${UserName} is in the cluster`
+  return filed && ids.includes(filed) ? `key ${filed} of ${UserName} is in ${file}` : undefined
+}
+
+/** A key that something else made, as that tells it: id and secret, and the lines that print them. */
+export interface TheirKey { id: Once; secret: Once; prints: { id: string; secret: string } }
+
+/** The key of a user whose keys something else makes: at hand, or written into the file as `tell` tells it. */
+export const haveTheirKey = async (aws: Aws, UserName: string, kept: Kept, tell: (isOne: (id: string) => boolean) => Promise<TheirKey>): Promise<Done | Effect[]> => {
+  const { ids } = await keysOf(aws, UserName), held = atHand(UserName, ids, kept)
+  if (held) return done(held)
+  const { id, secret, prints } = await tell((one) => ids.includes(one)), { file } = kept
+  // printf is one of bash's own: what it prints is no argument of a process.
+  const text = FILE.map((part) => part.replaceAll('\n', String.raw`\n`)).join('%s')
+  return [{
+    id: `write ${file}`, again: 'safe', command: { words: ['bash', '-c', `id=$(${prints.id}) && secret=$(${prints.secret}) && printf ${quote(text)} "$id" "$secret"`], file },
+    call: async () => writeSecret(file, FILE[0], id, FILE[1], secret, FILE[2]),
+  }]
+}
+
 /** How long the list of keys has to stand still before one more is asked for: IAM's lists lag behind by seconds. */
 const STILL = 10_000
 
@@ -64,11 +87,8 @@ const STILL = 10_000
  * place that we know.
  */
 export const haveKey = async (aws: Aws, UserName: string, kept: Kept): Promise<Done | Effect[]> => {
-  const { file, cluster: { key: deployed } = { key: undefined } } = kept
-  const { ids, ours } = await keysOf(aws, UserName)
-  if (deployed && ids.includes(deployed)) return done(`key ${deployed} of ${UserName} is in the cluster`)
-  const filed = keyIdIn(readSecret(file))
-  if (filed && ids.includes(filed)) return done(`key ${filed} of ${UserName} is in ${file}`)
+  const { ids, ours } = await keysOf(aws, UserName), { file } = kept, held = atHand(UserName, ids, kept)
+  if (held) return done(held)
   const lost = ours ? (await Promise.all(ids.map(async (id) => ({ id, used: await wasUsed(aws, id) })))).filter(({ used }) => !used).map(({ id }) => id) : []
   if (ids.length - lost.length >= 2) {
     throw fail(`User ${UserName} has two access keys already, and the secret of neither is in ${placesOf(kept)}.`,

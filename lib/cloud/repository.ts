@@ -30,11 +30,11 @@ export const sightOf = (repository: Repository): (() => Promise<Sight>) => onceP
 /** The line that shows whether git sees it. */
 export const seeing = (repository: Repository): string => line(asking(repository))
 
-const PUSH = 'd=$(mktemp -d) && trap "rm -rf $d" EXIT && git clone --quiet "$1" "$d" && git -C "$d" push --quiet "$2" HEAD'
+const PUSH = 'd=$(mktemp -d) && trap "rm -rf $d" EXIT && git clone --quiet "$1" "$d" && git -C "$d" push --quiet "$2" "$3:refs/heads/$4"'
 
-/** Pushes what another repository has; into one that has something else it is refused. */
-export const push = (from: string, into: Repository): Effect => {
-  const words = ['sh', '-c', PUSH, 'push', from, urlOf(into)]
+/** Pushes a commit of another repository, as a branch; over one that has something else it is refused. */
+export const push = ({ url, commit }: { url: string; commit: string }, into: Repository, branch: string): Effect => {
+  const words = ['sh', '-c', PUSH, 'push', url, urlOf(into), commit, branch]
   return {
     id: `push ${into.org}/${into.repo}`, again: 'safe', command: { words },
     call: async () => runTool(words, `git wants credentials that may push there: ${seeing(into)}`, minutes(5), { env }),

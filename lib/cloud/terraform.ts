@@ -24,33 +24,39 @@ interface Action { address: string; action: 'create' | 'update' | 'replace' | 'd
 /** What Terraform would do; or why it cannot say yet. */
 export type Look = { is: 'unwritten' | 'uninitialised' } | { is: 'planned'; differs: boolean; actions: Action[]; outputs: string[] }
 
-export interface Terraform {
+/** What Terraform put out of a folder. */
+export interface Outputs {
   folder: string
   /** Its words, which say where it works; and as a line to paste. */
   words(...own: string[]): string[]
   line(...own: string[]): string
+  /** By name; among it are keys. */
+  outputs(): Promise<Record<string, Once>>
+}
+export interface Terraform extends Outputs {
   main(): Promise<Main>
   look(): Promise<Look>
-  /** What it put out, by name; among it are keys. */
-  outputs(): Promise<Record<string, Once>>
 }
 
 const MAIN = 'main.tf', PLAN = 'nomad.tfplan'
 const ENV = { TF_IN_AUTOMATION: '1', TF_INPUT: '0', CHECKPOINT_DISABLE: '1' }
 const QUIET = ['-input=false', '-no-color']
 
-export const terraformIn = (folder: string, main: () => Promise<Main>): Terraform => {
+export const outputsIn = (folder: string): Outputs => {
   const words = (...own: string[]) => ['terraform', `-chdir=${folder}`, ...own]
-  const wanted = oncePerLook(main)
   return {
-    folder, words, main: wanted, line: (...own) => commandLine(lineOf(words(...own))),
-    look: oncePerLook(async () => look(folder, words, await wanted())),
+    folder, words, line: (...own) => commandLine(lineOf(words(...own))),
     outputs: oncePerLook(async () => {
       const { code, stdout } = await readTool(words('output', '-json'), { env: ENV })
       const held = code === 0 ? JSON.parse(stdout || '{}') as Record<string, { value: unknown }> : {}
       return Object.fromEntries(Object.entries(held).flatMap(([name, { value }]) => (typeof value === 'string' && value ? [[name, new Once(value)]] : [])))
     }),
   }
+}
+
+export const terraformIn = (folder: string, main: () => Promise<Main>): Terraform => {
+  const own = outputsIn(folder), wanted = oncePerLook(main)
+  return { ...own, main: wanted, look: oncePerLook(async () => look(folder, own.words, await wanted())) }
 }
 
 const isDefault = /^ {2}default += (.*)$/

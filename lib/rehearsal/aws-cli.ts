@@ -6,9 +6,10 @@ import { failed, notPlayed, printed, type Output, type Tool } from './tool.ts'
 import type { World } from './world.ts'
 
 /** What of the types of EC2 is known here. */
-export const TYPES: Record<string, { cores: number; mebibytes: number; network: string }> = Object.fromEntries(
+export const TYPES: Record<string, { cores: number; mebibytes: number; network: string; arm?: true }> = Object.fromEntries(
   [['large', 2], ['xlarge', 4], ['2xlarge', 8], ['4xlarge', 16], ['8xlarge', 32], ['12xlarge', 48], ['24xlarge', 96]].map(([size, cores]) =>
     [`m5.${size}`, { cores: Number(cores), mebibytes: Number(cores) * 4096, network: `${Number(cores) > 16 ? '' : 'Up to '}10 Gigabit` }]).concat([['t3.2xlarge', { cores: 8, mebibytes: 32_768, network: 'Up to 5 Gigabit' }]]))
+TYPES['m6g.2xlarge'] = { cores: 8, mebibytes: 32_768, network: 'Up to 10 Gigabit', arm: true }
 
 /** The records of the one zone, each a CNAME. */
 const records = (world: World, argv: string[]): Output => {
@@ -46,6 +47,6 @@ export const aws: Tool = {
     if (!type) return notPlayed(`aws ${argv.slice(0, 2).join(' ')}`, 'aws-cli.ts')
     const found = TYPES[type]
     if (!found) return { ...failed(`An error occurred (InvalidInstanceType) when calling the DescribeInstanceTypes operation: The following supplied instance types do not exist: [${type}]`), code: 254 }
-    return printed(JSON.stringify({ InstanceTypes: [{ InstanceType: type, VCpuInfo: { DefaultVCpus: found.cores }, MemoryInfo: { SizeInMiB: found.mebibytes }, NetworkInfo: { NetworkPerformance: found.network } }] }))
+    return printed(JSON.stringify({ InstanceTypes: [{ InstanceType: type, VCpuInfo: { DefaultVCpus: found.cores }, MemoryInfo: { SizeInMiB: found.mebibytes }, NetworkInfo: { NetworkPerformance: found.network }, ProcessorInfo: { SupportedArchitectures: found.arm ? ['arm64'] : ['x86_64'] } }] }))
   },
 }

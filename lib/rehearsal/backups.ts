@@ -195,9 +195,9 @@ export const resolved = (world: World, name: string): string[] => {
 export const nomadNodes = (world: World): string => {
   const made = world.terraform && terraformClients(world)
   const ready = made ? made.ready : world.nomadServer === undefined || world.nomadServer === hostname(world, 'nomad-server-external')
-  const row = (id: string, name: string) => `${id}  default  ${name}  linux-64bit  false  eligible     ${ready ? 'ready' : 'down'}\n`
-  return 'ID        DC       Name              Class        Drain  Eligibility  Status\n' + (made ? Array.from({ length: made.count }, (_, n) => row(digest(`client ${n}`).slice(0, 8), `ip-10-0-9-${21 + n}`)).join('')
-    : row('f3b1c7a2', 'ip-10-0-9-21') + row('9ad0e655', 'ip-10-0-9-44'))
+  const row = (id: string, name: string, n: number) => `${id}  default  ${name}  linux-64bit  false  ${n < (world.ineligible ?? 0) ? 'ineligible' : 'eligible  '}   ${ready ? 'ready' : 'down'}\n`
+  return 'ID        DC       Name              Class        Drain  Eligibility  Status\n' + (made ? Array.from({ length: made.count }, (_, n) => row(digest(`client ${n}`).slice(0, 8), `ip-10-0-9-${21 + n}`, n)).join('')
+    : row('f3b1c7a2', 'ip-10-0-9-21', 0) + row('9ad0e655', 'ip-10-0-9-44', 1))
 }
 
 // Deletions

@@ -43,7 +43,7 @@ const WORKFLOWS: Record<string, Played[]> = {
 
 /** A VM is made where VM service was told in which cloud. */
 const makesVms = ({ kots }: World): boolean => Boolean(kots.versions.find(({ status }) => status === 'deployed')?.values['vm_service_provider']?.value)
-const clientsAreReady = (world: World): boolean => /\sready\s*$/m.test(nomadNodes(world))
+const clientsAreReady = (world: World): boolean => /\seligible\s+ready\s*$/m.test(nomadNodes(world))
 
 /** How a job stands so long after its pipeline began. */
 const standing = (world: World, pipeline: Pipeline, job: Played): string => {

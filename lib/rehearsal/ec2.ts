@@ -7,7 +7,8 @@ import { AwsRefusal } from './aws.ts'
 import { digest, type World } from './world.ts'
 
 type Tags = { Key: string; Value: string }[]
-interface Rule { port: number; from: string; why: string }
+/** `to` is the last of several ports. */
+interface Rule { port: number; to?: number; from: string; why: string }
 export interface Ec2World {
   groups: Record<string, { name: string; vpc: string; tags: Tags; rules: Rule[] }>
   /** The default images of VM service were deregistered. */
@@ -43,9 +44,14 @@ const groupOf = (world: World, id: string) => {
 
 const shown = (id: string, { name, vpc, tags, rules }: Ec2World['groups'][string]) => ({
   GroupId: id, GroupName: name, VpcId: vpc, Tags: tags,
-  IpPermissions: [...new Set(rules.map(({ port }) => port))].map((port) => ({
-    IpProtocol: 'tcp', FromPort: port, ToPort: port, IpRanges: rules.filter((rule) => rule.port === port).map(({ from, why }) => ({ CidrIp: from, Description: why })),
-  })),
+  IpPermissions: [...new Set(rules.map(({ port, to = port }) => `${port} ${to}`))].map((ports) => {
+    const own = rules.filter(({ port, to = port }) => `${port} ${to}` === ports), [first, last] = ports.split(' ').map(Number)
+    const of = (family: 4 | 6) => own.filter(({ from }) => from.includes(':') === (family === 6))
+    return {
+      IpProtocol: 'tcp', FromPort: first, ToPort: last, IpRanges: of(4).map(({ from, why }) => ({ CidrIp: from, Description: why })),
+      Ipv6Ranges: of(6).map(({ from, why }) => ({ CidrIpv6: from, Description: why })),
+    }
+  }),
 })
 
 type Play = (world: World, input: any, region: string) => object

@@ -5,6 +5,7 @@
 import { join } from 'node:path'
 import { valuesIn } from '../cloud/terraform.ts'
 import { readSecret } from '../files.ts'
+import { secretKey } from './aws.ts'
 import { hostname } from './backups.ts'
 import { computeWorld } from './compute.ts'
 import { ec2Of } from './ec2.ts'
@@ -12,7 +13,7 @@ import { executionScenarios } from './execution-scenarios.ts'
 import { gkeOf } from './gke.ts'
 import { secret } from './secret.ts'
 import { notPlayed, printed, type Call, type Output, type Tool } from './tool.ts'
-import { canon, type World } from './world.ts'
+import { canon, digest, iso, type World } from './world.ts'
 
 type Action = 'create' | 'update' | 'replace'
 interface State { variables: Record<string, string>; /** Its making was cut off. */ half?: true }
@@ -36,12 +37,26 @@ const MACHINES = {
 const cloudOf = (variables: Record<string, string>): 'aws' | 'gcp' => ('vpc_id' in variables ? 'aws' : 'gcp')
 
 const pem = (kind: string, what: string): string => `-----BEGIN ${kind}-----\n${secret(what, 64)}\n-----END ${kind}-----\n`
+/** The identity of the autoscaler: nobody, a user with its key, or with IRSA a role of an account in the cluster. */
+const identityOf = (variables: Record<string, string>): { role: string; trust: string } | { user: string; key: string } | undefined => {
+  if (variables['nomad_auto_scaler'] !== 'true') return undefined
+  const basename = JSON.parse(variables['basename'] ?? '""') as string, { k8s_service_account: trust } = read(variables['enable_irsa'] ?? '{}') as { k8s_service_account?: string }
+  if (trust) return { role: `${basename}-circleci-nomad-autoscaler-irsa-role`, trust }
+  const user = `${basename}-nomad-asg-user`
+  return { user, key: `AKIA${digest(`key of ${user}`).slice(0, 16).toUpperCase()}` }
+}
+
+const identityOutputs = (variables: Record<string, string>): Record<string, string> => {
+  const made = identityOf(variables), has = made && 'key' in made
+  return { nomad_asg_user_access_key: has ? made.key : '', nomad_asg_user_secret_key: has ? secretKey(made.user, made.key) : '', nomad_role: made && 'role' in made ? `arn:aws:iam::111122223333:role/${made.role}` : '' }
+}
+
 /** What Terraform puts out for these values. */
 const outputsOf = ({ variables }: State): Record<string, string> => {
   const endpoint = JSON.parse(variables['server_endpoint'] ?? '""') as string
   return {
     nomad_ca: pem('CERTIFICATE', 'nomad ca'), nomad_server_cert: pem('CERTIFICATE', `nomad server ${endpoint}`), nomad_server_key: pem('RSA PRIVATE KEY', `nomad key ${endpoint}`),
-    ...(cloudOf(variables) === 'aws' ? { nomad_asg_name: 'server_circleci_nomad_clients_asg', nomad_asg_user_access_key: '', nomad_asg_user_secret_key: '' } : { managed_instance_group_name: 'nomad', managed_instance_group_type: 'zonal', service_account_key_location: '' }),
+    ...(cloudOf(variables) === 'aws' ? { nomad_asg_name: groupOf(variables), ...identityOutputs(variables) } : { managed_instance_group_name: 'nomad', managed_instance_group_type: 'zonal', service_account_key_location: '' }),
   }
 }
 const keyOf = (state: State): string => outputsOf(state)['nomad_server_key']?.split('\n')[1] ?? ''
@@ -64,15 +79,28 @@ export const terraformClients = (world: World): { count: number; ready: boolean 
   return { count: Number(nodes ?? least ?? 0), ready: has && state.variables['server_endpoint'] === JSON.stringify(`${hostname(world, 'nomad-server-external')}:4647`) }
 }
 
+/** Who may grow and shrink the group; it bears no mark of ours. */
+const makeIdentity = ({ aws, secrets, time }: World, variables: Record<string, string>): void => {
+  const made = identityOf(variables), policies = { nomad_asg: '{}' }
+  if (made && 'role' in made) aws.roles[made.role] = { trust: made.trust, policies }
+  else if (made) {
+    const text = secretKey(made.user, made.key)
+    aws.users[made.user] ??= { tags: [], policies, keys: [{ id: made.key, created: iso(time) }], created: iso(time) }
+    for (const one of [text, Buffer.from(text).toString('base64')]) if (!secrets.includes(one)) secrets.push(one)
+  }
+}
+
 /** The group of the clients, as the cloud has it then. */
 const makeGroup = (world: World, { variables }: State): void => {
   const number = (name: string) => Number(variables[name] ?? 0), text = (name: string) => JSON.parse(variables[name] ?? '""') as string
-  if (cloudOf(variables) === 'aws') ec2Of(world).scaling[groupOf(variables)] = { min: variables['nomad_auto_scaler'] === 'true' ? 1 : 0, max: number('max_nodes'), desired: number('nodes') }
-  else world.compute = { ...world.compute ?? computeWorld(), groups: { [text('name')]: { zone: text('zone'), min: number('min_replicas'), max: number('max_replicas') } } }
+  if (cloudOf(variables) === 'aws') {
+    ec2Of(world).scaling[groupOf(variables)] = { min: variables['nomad_auto_scaler'] === 'true' ? 1 : 0, max: number('max_nodes'), desired: number('nodes') }
+    makeIdentity(world, variables)
+  } else world.compute = { ...world.compute ?? computeWorld(), groups: { [text('name')]: { zone: text('zone'), min: number('min_replicas'), max: number('max_replicas') } } }
 }
 
 /** A value of main.tf, maps included. */
-const read = (text: string): unknown => JSON.parse(text.startsWith('{') ? text.replaceAll(/([\w-]+) = /g, '"$1": ') : text) as unknown
+const read = (text: string): unknown => JSON.parse(text.replaceAll(/("(?:[^"\\]|\\.)*"|[\w-]+) = |"(?:[^"\\]|\\.)*"/g, (all, name?: string) => (name ? `"${name.replaceAll('"', '')}": ` : all))) as unknown
 
 const KNOWN: Record<string, string[]> = {
   init: ['input', 'no-color'], plan: ['input', 'lock', 'lock-timeout', 'json', 'detailed-exitcode', 'out', 'var'], show: ['json'], apply: ['input', 'no-color', 'lock-timeout'], output: ['json', 'raw'], 'force-unlock': ['force'],

@@ -113,6 +113,8 @@ export interface World {
   /** Host names of people's DNS, and the address that the Nomad clients know. */
   dns?: Record<string, string>
   nomadServer?: string
+  /** So many of the clients take no jobs. */
+  ineligible?: number
   /** Objects of the bucket that Velero has not listed yet. */
   unlisted?: KubeObject[]
   /** What Velero's location and credentials were when they were last looked at. */

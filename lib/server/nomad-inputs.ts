@@ -42,6 +42,8 @@ const schedules = (say: string, env: string): Input<Record<string, string | numb
   text: (value) => JSON.stringify(value),
 })
 
+export const FOLDER = named('NOMAD_FOLDER', 'folder', 'folder of Terraform: main.tf, the certificates, its state where that is local', 'nomad-clients')
+
 /** What the group of the clients is named after. */
 export const groupInputs = () => ({
   basename: named('NOMAD_BASENAME', 'name', 'aws: what their names begin with', 'server', /^[A-Za-z0-9-]{1,40}$/, 'letters, digits and dashes'),
@@ -53,7 +55,7 @@ export const groupName = ({ provider, basename, name }: { provider: string; base
 
 export const clientInputs = () => ({
   provider: { ...text('aws|gcp', 'cloud of the clients', { env: 'CIRCLECI_CLOUD', pattern: /^(aws|gcp)$/, looks: 'aws or gcp' }), choices: ['aws', 'gcp'] },
-  folder: named('NOMAD_FOLDER', 'folder', 'folder of Terraform: main.tf, the certificates, its state where that is local', 'nomad-clients'),
+  folder: FOLDER,
   state: named('NOMAD_STATE', 'place', 'where Terraform keeps its state: local, s3://BUCKET/KEY or gs://BUCKET/PREFIX', 'local', /^(local|s3:\/\/[^/]+\/.+|gs:\/\/[^/]+(\/.*)?)$/, 'local, s3://my-states/nomad.tfstate or gs://my-states/nomad'),
   stateTable: maybe('NOMAD_STATE_TABLE', 'name', 'table of DynamoDB that locks a state in S3, for a Terraform before 1.10'),
   serverVersion: SERVER_VERSION,

@@ -158,7 +158,7 @@ export const mainFor = async (values: Given): Promise<Main> => {
 export const textFor = (provider: 'aws' | 'gcp', { tag, server }: { tag: string; server: string }, variables: Record<string, Variable>, stateIn: string[]): string => {
   const own = provider === 'aws' ? ['region'] : ['project']
   const inputs = Object.keys(variables).filter((name) => !own.includes(name))
-  const outputs: Record<string, string> = { ...FOR_KOTS, ...OUTPUTS[provider] }
+  const outputs: Record<string, string> = { ...FOR_KOTS, ...OUTPUTS[provider], ...(provider === 'aws' && tag === '3.4.0' ? { nomad_role: 'nomad_role' } : {}) }
   const rows = [
     `${MARK}, for server ${server}.`, '# It is written anew where a value changes: change values there, and not here.', '',
     ...block('terraform', ['required_version = ">= 0.15.4"', 'required_providers {', provider === 'aws' ? '  aws = { source = "hashicorp/aws", version = "~> 3.0" }' : '  google-beta = { source = "hashicorp/google-beta", version = "~> 3.0" }', '}', ...stateIn]),

@@ -5,6 +5,7 @@
 import { clock } from '../clock.ts'
 import { fail } from '../fail.ts'
 import type { Trouble } from '../runbook.ts'
+import { quote } from '../shell.ts'
 import { ago } from '../velero/backups.ts'
 import { apiOf, type Api } from './api.ts'
 import { called, contextsAreGreen, isQueued, isRed, isWanted, lastRun, type Job, type Run, type Wanted } from './realitycheck.ts'
@@ -14,7 +15,11 @@ interface Cause extends Trouble { fits(run: Run, red: Red[]): boolean }
 /** A red job with the step that it failed in, where the API tells. */
 interface Red extends Job { step: string | undefined }
 
-const NODES = 'kubectl exec -n circleci-server $(kubectl get pod -n circleci-server -l app=nomad-server -o name | head -n 1) -- nomad node status'
+const { CIRCLECI_NAMESPACE, CIRCLECI_CONTEXT } = process.env
+/** A line in the cluster of the installation, which a run itself does not need: where nobody names it, as the guide has it. */
+export const kubectl = (line: string): string => `kubectl ${CIRCLECI_CONTEXT ? `--context ${quote(CIRCLECI_CONTEXT)} ` : ''}-n ${quote(CIRCLECI_NAMESPACE || 'circleci-server')} ${line}`
+
+const NODES = kubectl(`exec $(${kubectl('get pod -l app=nomad-server -o name')} | head -n 1) -- nomad node status`)
 const jobsOf = ({ workflows }: Run): Job[] => workflows.flatMap(({ jobs }) => jobs)
 const anyOf = (names: RegExp) => (_: Run, red: Red[]): boolean => red.some(({ name }) => names.test(name))
 const inStep = (names: RegExp) => (_: Run, red: Red[]): boolean => red.some(({ step }) => step !== undefined && names.test(step))
@@ -35,7 +40,7 @@ const CAUSES: Cause[] = [
   { fits: anyOf(/^(contexts|multi-contexts)$/), sign: 'contexts or multi-contexts is red:', remedy: 'its context (org-global, individual-local) is missing, has not its variable, or is restricted to a security group that you are not in (unauthorized).' },
   { fits: anyOf(/cache|workspace|artifacts/), sign: 'save_and_restore_cache, a workspace job or artifacts_test_results is red:', remedy: 'the client does not reach the object storage, or its credentials may not write there.', lines: ['npx tsx runbooks/object-storage-aws.ts --help   # -gcp, -s3: each proves read, write and delete'] },
   { fits: anyOf(/resource_class|^(small|medium\+?|large|xlarge)$/), sign: 'A job of resource_class_jobs is red:', remedy: 'it asks the API for its own resource class: CIRCLE_HOSTNAME has no slash at its end and no app., CIRCLE_TOKEN is a personal token, and the client reaches the frontend on 443.' },
-  { fits: anyOf(VM), sign: 'A job of vm_jobs is red:', remedy: 'VM service is not set up, or cannot make VMs: its credentials, image, subnet and security group, and that the client reaches vm-service on 3000 and the VM on 22 and 2376.', lines: ['kubectl logs -n circleci-server deployment/vm-service --tail=50', 'npx tsx runbooks/vm-service-aws.ts --help   # or -gcp'] },
+  { fits: anyOf(VM), sign: 'A job of vm_jobs is red:', remedy: 'VM service is not set up, or cannot make VMs: its credentials, image, subnet and security group, and that the client reaches vm-service on 3000 and the VM on 22 and 2376.', lines: [kubectl('logs deployment/vm-service --tail=50'), 'npx tsx runbooks/vm-service-aws.ts --help   # or -gcp'] },
   { fits: anyOf(/^check_if_environment/), sign: 'check_if_environment_is_… is red:', remedy: 'the project has no variable CIRCLE_CLOUD_PROVIDER.' },
 ]
 
@@ -67,25 +72,28 @@ export const redRun = (project: Project) => async (api: Api, run: Run): Promise<
 /** What is likely where a run does not come to its end. */
 export const likely = (run: Run): string => told(CAUSES.filter(({ fits }) => fits(run, []))) || 'Repeat the same line to go on waiting; with --timeout 2h it waits longer.'
 
-/** Each of the addresses that a client must reach, with the host that is tried on one, and jobs that cannot be green without it. */
-const REACHED: { address: string; host(project: Project): string; jobs: RegExp }[] = [
-  { address: 'nomad 4647', host: () => '<nomad-server-external>', jobs: /./ },
-  { address: 'output-processor 8585', host: () => '<output-processor>', jobs: /./ },
-  { address: 'object storage 443', host: () => '<object storage>', jobs: /^(save_and_restore_cache|read_workspace|artifacts_test_results)$/ },
-  { address: 'vm-service 3000', host: () => '<vm-service>', jobs: VM },
-  { address: 'GitHub 22', host: ({ host }) => host, jobs: /^(save_and_restore_cache|artifacts_test_results|env-subst-example)$/ },
+/** Each of the addresses that a client must reach, with what it is the address of where that is not known here, and jobs that cannot be green without it. */
+const REACHED: { address: string; of?: string; jobs: RegExp }[] = [
+  { address: 'nomad 4647', of: 'nomad-server-external', jobs: /./ },
+  { address: 'output-processor 8585', of: 'output-processor', jobs: /./ },
+  { address: 'object storage 443', of: 'the object storage', jobs: /^(save_and_restore_cache|read_workspace|artifacts_test_results)$/ },
+  { address: 'vm-service 3000', of: 'vm-service', jobs: VM },
+  { address: 'GitHub 22', jobs: /^(save_and_restore_cache|artifacts_test_results|env-subst-example)$/ },
   // Jobs clone by SSH: none of them shows it.
-  { address: 'GitHub 443', host: ({ host }) => host, jobs: /^$/ },
+  { address: 'GitHub 443', jobs: /^$/ },
 ]
+/** What is open, with the line that tells it on a client. */
+const tried = ({ host }: Project, address: string, of: string | undefined): string =>
+  `open: no job proves it. On a client${of ? `, with the address of ${of}` : ''}: nc -vz ${of ? 'ADDRESS' : host} ${address.split(' ').at(-1)}`
 
 /** Derived, not tried: a job that is green ran on a client, and needed the address. That its output came is asked. */
 const reachOf = async (api: Api, project: Project, run: Run): Promise<Record<string, string>> => {
   const green = jobsOf(run).filter(({ status }) => status === 'success')
-  return Object.fromEntries(await Promise.all(REACHED.map(async ({ address, host, jobs }): Promise<[string, string]> => {
+  return Object.fromEntries(await Promise.all(REACHED.map(async ({ address, of, jobs }): Promise<[string, string]> => {
     const by = green.filter(({ name }) => jobs.test(name)), output = address.startsWith('output')
     const came = !output || (await buildOf(api, project, by[0]))?.steps?.some(({ actions }) => actions.some(({ has_output }) => has_output))
     return [`client to ${address}`, by.length && came ? `proven by ${by.slice(0, 2).map(({ name }) => name).join(', ')}${output ? ', whose output came' : ''}`
-      : `not proven (on a client: nc -vz ${host(project)} ${address.split(' ').at(-1)})`]
+      : tried(project, address, of)]
   })))
 }
 

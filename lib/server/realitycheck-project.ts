@@ -15,8 +15,13 @@ export interface Project extends Access, Repository {}
 /** A token that no installation knows, for rehearsals. */
 export const REHEARSED = 'a11cebab1e'.repeat(4)
 
-/** CircleCI's own. The branch that the guide names is no longer there. */
-const SOURCE = 'https://github.com/circleci/realitycheck'
+/**
+ * CircleCI's own, as it was when server 3.4 came out, on 2022-08-17: the jobs of today want newer images and orbs. The
+ * branch that the guide names is no longer there.
+ */
+const SOURCE = { url: 'https://github.com/circleci/realitycheck', commit: '9058f9bac75a29a13f89cb8b52ae920030f74c9a' }
+/** What is empty gets its contents on this branch, where no other one is to be built. */
+const BRANCH = 'master'
 
 /** As the two versions of the API name the project. */
 export const slugOf = ({ org, repo }: Project): string => `gh/${org}/${repo}`
@@ -26,6 +31,10 @@ export const oldPath = (project: Project): string => `/v1.1/project/${oldSlugOf(
 export const pathOf = (project: Project): string => `/v2/project/${slugOf(project)}`
 /** The page of the project in the web app. */
 export const projectPage = (project: Project): string => `https://app.${project.domain}/pipelines/${oldSlugOf(project)}`
+
+/** app. is the web app's: realitycheck's jobs ask the API at the domain itself. */
+export const domainIsBare = ({ domain }: Access) => preflight('domain', 'the domain is that of the installation, without app.', async () =>
+  (domain.startsWith('app.') ? warning(`${domain} begins with app., and the jobs of realitycheck want the name without it`, `--domain ${domain.slice(4)}`) : ok(domain)))
 
 export const tokenWorks = (access: Access) => preflight('api', `https://${access.domain} answers, and knows the token`, async () => {
   const me = await apiOf(access).read<{ login?: string; name?: string }>('/v2/me')
@@ -56,20 +65,20 @@ const isFollowed = async (api: Api, project: Project): Promise<boolean> => {
 }
 
 /** The repository is there and has something in it; of a project that is followed that is known. */
-export const haveRepository = (project: Project): () => Promise<Done | Effect[]> => {
+export const haveRepository = (project: Project, branch = BRANCH): () => Promise<Done | Effect[]> => {
   const api = apiOf(project), sight = sightOf(project)
   return async () => {
     if (await isFollowed(api, project)) return done(`the installation builds ${project.org}/${project.repo}`)
     const seen = await sight()
     if (seen.is === 'filled') return done(`${pageOf(project)} is there`)
-    return seen.is === 'empty' ? [push(SOURCE, project)] : []
+    return seen.is === 'empty' ? [push(SOURCE, project, branch)] : []
   }
 }
 
 /** What a person does where git sees no repository. */
 export const repositoryByHand = async (project: Project): Promise<string> => {
   const seen = await sightOf(project)()
-  const make = project.host === 'github.com' ? `fork ${SOURCE}/fork into ${project.org}`
+  const make = project.host === 'github.com' ? `fork ${SOURCE.url}/fork into ${project.org}`
     : `make an empty repository ${project.repo} of ${project.org}, into which this run pushes: https://${project.host}/organizations/${project.org}/repositories/new`
   return `${make}\nIf it is there, git on this machine does not see it${seen.is === 'unseen' ? ` (${seen.why})` : ''}: log git in there, or follow the project at https://app.${project.domain}/projects. This should answer: ${seeing(project)}`
 }

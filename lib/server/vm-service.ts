@@ -2,7 +2,7 @@
  * VM service, which gives machine and remote Docker jobs their VMs: what it is told in either cloud. Operations guide
  * 3.4.1, "VM Service".
  */
-import { ok, preflight, warning } from '../effect.ts'
+import { bad, ok, preflight, warning } from '../effect.ts'
 import { flag, optional } from '../inputs.ts'
 import { toldAddress } from './balancers.ts'
 import { heldBy, type Filled, type Value } from './config.ts'
@@ -43,16 +43,23 @@ export const portIsUsual = () => preflight('port', 'VM service listens on port 3
   return port === undefined || port === '3000' ? ok('3000') : warning(`VM Service Load Balancer Port is ${port}, and stays so`, `3000 is right unless support said otherwise: ${adminConsole()}, Config, VM Service.`)
 })
 
-/** VMs that always run are paid for, and have none of the layers of the last build. */
-export const prescaledIsMeant = ({ prescaledDocker, prescaledMachine, prescaledWindows }: Given) => preflight('prescaled', 'no VMs are kept running, or they are meant to be', async () => {
-  const kept = [['remote Docker', prescaledDocker], ['machine', prescaledMachine], ['Windows', prescaledWindows]].filter(([, count]) => Number(count) > 0)
+/** The image for Windows: as it is named by a flag, and as the screen holds it. */
+interface WindowsImage { named: string | undefined; flag: string; field: FieldName }
+
+/** VMs that always run, by this line or as the screen has it, are paid for, and have none of the layers of the last build. */
+export const prescaledIsMeant = ({ prescaledDocker, prescaledMachine, prescaledWindows }: Given, { named, flag: imageFlag, field }: WindowsImage) => preflight('prescaled', 'no VMs are kept running, or they are meant to be, and for Windows there is an image', async () => {
+  const windows = prescaledWindows ?? await heldBy('vmPrescaledWindows')
+  const counts = [['remote Docker', prescaledDocker ?? await heldBy('vmPrescaledDocker')], ['machine', prescaledMachine ?? await heldBy('vmPrescaledMachine')], ['Windows', windows]]
+  const kept = counts.filter(([, count]) => Number(count) > 0)
+  if (Number(windows) > 0 && !(named ?? await heldBy(field))) return bad(`${windows} VMs for Windows are to run always, and there is no image for them`, `Name it with ${imageFlag}, or keep none: --prescaled-windows 0`)
   return kept.length ? warning(`${kept.map(([kind, count]) => `${count} VMs for ${kind}`).join(', ')} will always run, and be paid for; a job with Docker layer caching waits until all of them are in use, for it wants a new one`,
-    'Where jobs use Docker layer caching, 0 for remote Docker and for machine: --prescaled-docker 0 --prescaled-machine 0') : ok('none is kept running by this line')
+    'Where jobs use Docker layer caching, 0 for remote Docker and for machine: --prescaled-docker 0 --prescaled-machine 0') : ok('none is kept running')
 })
 
 /** What the summary says in either cloud. */
 export const AFTERWARDS = [
   'Retry with SSH shows the private address of a VM in 3.3 and 3.4, which is a known issue: where people are not in that network, they take its public one from the console of the cloud.',
+  'A job with Docker layer caching waits for a new VM while others are kept running: where jobs use it, keep none for remote Docker and for machine (--prescaled-docker 0 --prescaled-machine 0).',
   'VMs that are kept running are replaced once a day; a smaller number of them takes up to 24 h to show, and those too many may be ended by hand.',
   'Behind a proxy the VMs may want an image of their own (CircleCI Linux Image Builder, --linux-ami), and the load balancer of VM service belongs on the no-proxy list.',
   'See it work, in machine, remote Docker and layer caching jobs: npx tsx runbooks/realitycheck.ts --groups resource,feature,vm',

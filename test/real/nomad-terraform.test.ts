@@ -8,6 +8,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { beforeEach, expect, onTestFinished, test } from 'vitest'
 import { watchProcesses } from '../processes-seen.ts'
+import { textFor } from '../../lib/server/nomad-module.ts'
 import { lacking, needs } from './components.ts'
 
 const ROOT = new URL('../..', import.meta.url).pathname
@@ -92,6 +93,30 @@ test('init, plan, apply; again without a change; what more than adds is asked, a
   const journals = readdirSync(join(home, 'state'), { recursive: true, encoding: 'utf8' }).filter((name) => /\.(ndjson|log)$/.test(name)).map((name) => readFileSync(join(home, 'state', name), 'utf8'))
   const seen = [dry, first, again, asked, more, moved].map(({ all }) => all).join('') + [...watch.seen].join('\n') + journals.join('')
   expect(secrets.filter((one) => one.length < 60 || seen.includes(one))).toEqual([])
+})
+
+test('a number that somebody else has set stays where something else is applied, and again there is nothing to do', async () => {
+  expect((await run()).code).toBe(0)
+  execFileSync('terraform', [`-chdir=${join(home, 'clients')}`, 'apply', '-input=false', '-auto-approve', '-var', 'nodes=3'], { env: env('0'), stdio: 'ignore' })
+  for (const flags of [['--moved', '3'], ['--moved', '3', '--endpoint', '10.0.0.10', '--yes'], ['--moved', '3', '--endpoint', '10.0.0.10']]) {
+    const { code, all } = await run(...flags)
+    expect(code, all).toBe(0)
+    if (!flags.includes('--yes')) expect(all).toContain('Nothing to do')
+  }
+  expect(file('main.tf')).toMatch(/variable "nodes" \{\n.*\n.*\n {2}default {5}= 2\n/)
+  const state = JSON.parse(file('terraform.tfstate')) as { resources: { name: string; instances: { attributes: { output: { value: number } } }[] }[] }
+  expect(state.resources.find(({ name }) => name === 'clients_asg')?.instances[0]?.attributes.output.value).toBe(3)
+  // Without it Terraform would put back its own.
+  const back = await run('--endpoint', '10.0.0.10', '--dry-run')
+  expect(back.all).toMatch(/module\.nomad\.terraform_data\.clients_asg there → updated/)
+})
+
+test('what goes to Google is HCL that Terraform takes', async () => {
+  const schedule = { description: 'a "b"', disabled: false, duration_sec: 36_000, min_required_replicas: 4, name: 'office', schedule: '0 8 * * MON-FRI', time_zone: 'Europe/Berlin' }
+  const text = textFor('gcp', { tag: '3.4.0', server: '3.4.0' }, { region: { value: 'europe-west1', from: 'the test' }, autoscaling_schedules: { value: [schedule], from: 'the test' } }, ['backend "local" {}'])
+  mkdirSync(join(home, 'gcp'))
+  writeFileSync(join(home, 'gcp', 'main.tf'), text)
+  execFileSync('terraform', ['fmt', '-check', join(home, 'gcp', 'main.tf')], { env: env('0') })
 })
 
 test('killed in the middle of an apply: Terraform ends it by itself, and the same line waits for that', async () => {

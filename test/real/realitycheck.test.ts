@@ -11,6 +11,8 @@ import { lacking, must, needs } from './components.ts'
 import { homeAt, journals, start, type Ended } from './runs.ts'
 
 const BUNDLE = new URL('../../dist/realitycheck.mjs', import.meta.url).pathname
+/** Of CircleCI's repository, as it was when server 3.4 came out. */
+const COMMIT = '9058f9bac75a29a13f89cb8b52ae920030f74c9a'
 const DOMAIN = 'circleci.example.com', TOKEN = 'c1c1e70cea'.repeat(4)
 const folder = mkdtempSync(join(tmpdir(), 'real-circleci-'))
 let circle: Circle
@@ -43,12 +45,15 @@ const here = () => {
   }
   git('init', '--quiet', '--initial-branch=main', join(home, 'work'))
   git('-C', join(home, 'work'), 'commit', '--quiet', '--allow-empty', '-m', 'realitycheck')
+  // git takes the name of a tag before that of a commit: so is here the one that is pushed.
+  git('-C', join(home, 'work'), 'update-ref', `refs/tags/${COMMIT}`, 'HEAD')
+  git('-C', join(home, 'work'), 'commit', '--quiet', '--allow-empty', '-m', 'newer')
   git('clone', '--quiet', '--bare', join(home, 'work'), at('circleci/realitycheck'))
   git('clone', '--quiet', '--bare', join(home, 'work'), at('fork/realitycheck.git'))
   git('init', '--quiet', '--bare', at('empty/realitycheck.git'))
   const it = { env }
   return {
-    it, temporary, tip: (name: string) => git('-C', at(name), 'rev-parse', 'main'),
+    it, temporary, tip: (name: string, ref: string) => git('-C', at(name), 'rev-parse', ref),
     run: (args: string[] = [], more: Record<string, string> = {}): Promise<Ended> => start(it, [process.execPath, BUNDLE, '--domain', DOMAIN, '--org', 'my-org', '--provider', 'aws', ...args], { env: more }).ended,
   }
 }
@@ -65,7 +70,7 @@ describe('a fork that is there', () => {
     expect(first.code, first.all).toBe(0)
     expect(circle.left()).toEqual(READY)
     expect(flat(first.stderr)).toContain('client to object storage 443 proven by save_and_restore_cache')
-    expect(flat(first.stderr)).toContain('client to vm-service 3000 not proven')
+    expect(flat(first.stderr)).toContain('client to vm-service 3000 open: no job proves it')
     const second = await run()
     expect([second.code, second.stderr]).toEqual([0, expect.stringContaining('Nothing to do')])
     expect(circle.left().pipelines).toBe(1)
@@ -104,7 +109,8 @@ test('what is empty at a GitHub Enterprise is filled by a push, by run and scrip
     const line = ['--enterprise', 'github.example.com']
     const ended = way === 'run' ? await run(line) : await start(it, ['bash', '-c', (await run([...line, '--shell'])).stdout], {}).ended
     expect(ended.code, ended.all).toBe(0)
-    expect(tip('empty/realitycheck.git')).toBe(tip('circleci/realitycheck'))
+    expect(tip('empty/realitycheck.git', 'refs/heads/master')).toBe(tip('circleci/realitycheck', `refs/tags/${COMMIT}`))
+    expect(tip('empty/realitycheck.git', 'refs/heads/master')).not.toBe(tip('circleci/realitycheck', 'main'))
     expect(circle.left()).toEqual(READY)
     expect(readdirSync(temporary)).toEqual([])
   }

@@ -555,7 +555,9 @@ describe('where data can be lost', () => {
     writeFileSync(join(folder, 'lose-it.ts'), `
       import { done, step } from '../../lib/effect.ts'
       import { flag } from '../../lib/inputs.ts'
-      import { notGoing, read, ref, remove } from '../../lib/cluster/objects.ts'
+      import { remove } from '../../lib/cluster/changes.ts'
+      import { notGoing } from '../../lib/cluster/checks.ts'
+      import { read, ref } from '../../lib/cluster/objects.ts'
       import { runbook } from '../../lib/runbook.ts'
       const secret = ref('Secret', 'kotsadm-encryption')
       const target = ref('StatefulSet', 'mongodb')

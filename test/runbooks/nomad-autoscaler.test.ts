@@ -1,8 +1,9 @@
 /** Nomad autoscaler: an identity for one group, the sizes of Terraform, and what the Config screen is told, in either cloud. */
-import { rmSync } from 'node:fs'
+import { readFileSync, rmSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { scalerPolicy } from '../../lib/cloud/policies.ts'
+import { secretKey } from '../../lib/rehearsal/aws.ts'
 import { withWorkloadIdentity } from '../../lib/rehearsal/stores.ts'
 import type { World } from '../../lib/rehearsal/index.ts'
 import { stage } from './harness.ts'
@@ -54,12 +55,62 @@ describe('on AWS', () => {
     [3, ['--group', 'another'], 'there is no group another'],
     [2, ['--workload-identity'], '--workload-identity is for --provider gcp'],
     [2, ['--provider', 's3'], 'Write aws or gcp'],
+    [3, ['--group', 'none-at-night'], 'none-at-night may shrink to none, and the autoscaler does not grow a group that has none'],
   ])('%i %j: nothing is changed', async (wanted, flags, said) => {
-    const { run, untouched } = aws()
+    const { run, untouched } = aws(({ ec2 }) => { if (ec2) ec2.scaling['none-at-night'] = { min: 0, max: 5, desired: 2 } })
     const { code, stderr } = await run(...flags)
     expect(code, stderr).toBe(wanted)
     expect(flat(stderr)).toContain(said)
     untouched()
+  })
+})
+
+describe('on AWS, where Terraform made the identity with the clients', () => {
+  const USER = 'server-nomad-asg-user', ROLE = 'server-circleci-nomad-autoscaler-irsa-role'
+  const withClients = async (...flags: string[]) => {
+    const world = stage('no-clients')
+    const { code, all } = await world.run('nomad-terraform', [...AWS, '--autoscaler', ...flags])
+    expect(code, all).toBe(0)
+    const file = join(world.state, 'circleci-runbooks', 'rehearsal.files', 'nomad-as-key')
+    return { world, file, run: (...more: string[]) => world.run('nomad-autoscaler', [...AWS, ...more]), held: () => world.world().kots.versions[0]?.values ?? {} }
+  }
+
+  test('its user and its key: no user, no policy and no key is made here', async () => {
+    const { world, file, run, held } = await withClients()
+    const made = world.world().aws.users
+    const dry = await run('--dry-run')
+    expect(flat(dry.stderr)).toMatch(/id=\$\(terraform -chdir=nomad-clients output -raw nomad_asg_user_access_key\) && secret=\$\(terraform/)
+    const { code, stderr } = await run()
+    expect(code, stderr).toBe(0)
+    expect(flat(stderr)).toContain(`${USER}: Terraform made it`)
+    expect(world.world().aws.users).toEqual(made)
+    expect(Object.keys(made)).toEqual(['velero', USER])
+    const id = made[USER]?.keys[0]?.id ?? ''
+    expect([statSync(file).mode & 0o777, readFileSync(file, 'utf8')]).toEqual([0o600, expect.stringMatching(new RegExp(`^\\[default\\]\naws_access_key_id=${id}\naws_secret_access_key=\\S{40}\n$`))])
+    expect(held()).toMatchObject({ nomad_autoscaler_auth: { value: 'nomad_autoscaler_keys' }, nomad_autoscaler_access_key_id: { value: id }, nomad_autoscaler_secret: { value: secretKey(USER, id) }, nomad_autoscaler_asg: { value: 'server_circleci_nomad_clients_asg' } })
+    rmSync(file)
+    expect((await run()).stderr).toContain('Nothing to do')
+  })
+
+  test('with IRSA its role, and no user', async () => {
+    const { world, run, held } = await withClients('--irsa')
+    const { code, stderr } = await run()
+    expect(code, stderr).toBe(0)
+    expect([Object.keys(world.world().aws.users), Object.keys(world.world().aws.roles)]).toEqual([['velero'], [ROLE]])
+    expect(held()).toMatchObject({ nomad_autoscaler_auth: { value: 'nomad_autoscaler_irsa' }, nomad_autoscaler_role: { value: `arn:aws:iam::111122223333:role/${ROLE}` } })
+  })
+
+  test('a folder that does not tell the key: nothing is changed; whom somebody names is taken', async () => {
+    const { world, run } = await withClients()
+    world.change(({ terraform }) => { delete terraform?.state })
+    const bytes = world.bytes()
+    const { code, stderr } = await run()
+    expect([code, flat(stderr)]).toEqual([3, expect.stringContaining(`Terraform made the user ${USER}, and its folder nomad-clients does not tell its key`)])
+    expect(flat(stderr)).toContain('with --folder; or a user whose key is made here: --user circleci-nomad-autoscaler')
+    expect(world.bytes()).toBe(bytes)
+    const own = await run('--user', 'circleci-nomad-autoscaler')
+    expect(own.code, own.stderr).toBe(0)
+    expect(world.world().aws.users['circleci-nomad-autoscaler']?.keys).toHaveLength(1)
   })
 })
 

@@ -57,10 +57,73 @@ test('the state is kept where it is said, and locked there', async () => {
   expect(await text('--state', 'gs://my-states')).toContain('backend "gcs" { bucket = "my-states" prefix = "nomad" }')
 })
 
-test('server 3.3 gets the module of its time', async () => {
+test('server 3.3 gets the module of its time, which knows no IRSA', async () => {
   const { run, file } = begin(AWS, 'no-clients', ({ kots }) => { for (const one of kots.versions) one.versionLabel = '3.3.1' })
   expect((await run()).code).toBe(0)
   expect(file('main.tf')).toContain('//nomad-aws?ref=3.3.0"')
+  const { code, stderr } = await run('--autoscaler', '--irsa')
+  expect([code, flat(stderr)]).toEqual([1, expect.stringContaining('The module for server 3.3 knows no IRSA.')])
+})
+
+test('AWS: the autoscaler by a role of its account in the cluster, from 3.4 on, where IAM trusts the issuer', async () => {
+  const { run, file, world } = begin(AWS)
+  const { code, stderr } = await run('--autoscaler', '--irsa')
+  expect(code, stderr).toBe(0)
+  const [, trusted = ''] = /variable "enable_irsa" \{\n.*\n {2}type {8}= map\(string\)\n {2}default {5}= (.*)\n/.exec(file('main.tf')) ?? []
+  expect(trusted).toMatch(/^\{ oidc_principal_id = "arn:aws:iam::111122223333:oidc-provider\/(oidc\.eks\.us-east-1\.amazonaws\.com\/id\/\w+)", oidc_eks_variable = "\1:sub", k8s_service_account = "system:serviceaccount:circleci-server:nomad-autoscaler" \}$/)
+  expect(file('main.tf')).toMatch(/enable_irsa +\s*= var\.enable_irsa/)
+  const again = await run('--autoscaler', '--irsa')
+  expect([again.code, again.stderr]).toEqual([0, expect.stringContaining('Nothing to do')])
+  world.change(({ eks }) => { for (const one of Object.values(eks?.clusters ?? {})) delete one.issuer })
+  const strange = await run('--autoscaler', '--irsa', '--nodes', '3')
+  expect([strange.code, flat(strange.stderr)]).toEqual([1, expect.stringContaining('IAM does not trust the issuer of cluster circleci-server.')])
+})
+
+test('tags and schedules stand in main.tf as HCL, and are the same in the plan', async () => {
+  const aws = begin(AWS), gcp = begin(GCP)
+  const tagged = await aws.run('--instance-tags', 'vendor=circleci,team=ci,cost:center=a b')
+  expect(tagged.code, tagged.stderr).toBe(0)
+  expect(aws.file('main.tf')).toContain('default     = { "cost:center" = "a b", team = "ci", vendor = "circleci" }')
+  const schedule = { name: 'office', schedule: '0 8 * * MON-FRI', time_zone: 'Europe/Berlin', duration_sec: 36_000, min_required_replicas: 4, disabled: false, description: 'a = b' }
+  const scheduled = await gcp.run('--autoscaling-schedules', JSON.stringify([schedule]))
+  expect(scheduled.code, scheduled.stderr).toBe(0)
+  expect(gcp.file('main.tf')).toContain('default     = [{ description = "a = b", disabled = false, duration_sec = 36000, min_required_replicas = 4, name = "office", schedule = "0 8 * * MON-FRI", time_zone = "Europe/Berlin" }]')
+  for (const { run, flags } of [{ ...aws, flags: ['--instance-tags', 'vendor=circleci,team=ci,cost:center=a b'] }, { ...gcp, flags: ['--autoscaling-schedules', JSON.stringify([schedule])] }]) {
+    const { code, stderr } = await run(...flags)
+    expect([code, stderr]).toEqual([0, expect.stringContaining('Nothing to do')])
+  }
+})
+
+test('clients that take no jobs do not count', async () => {
+  const { run, world } = begin(AWS)
+  expect((await run()).code).toBe(0)
+  world.change((one) => { one.ineligible = 1 })
+  const { code, stderr } = await run('--timeout', '60s')
+  expect([code, flat(stderr)]).toEqual([1, expect.stringMatching(/4 Nomad clients are ready.*3 of 4/)])
+})
+
+test('each line of Terraform names the profile', async () => {
+  const { code, stderr } = await begin(AWS).run('--profile', 'prod', '--dry-run')
+  expect(code, stderr).toBe(0)
+  expect(flat(stderr)).toContain('AWS_PROFILE=prod terraform -chdir=nomad-clients init')
+})
+
+test.each<[string, string[], string[], number, string]>([
+  ['a machine that there is not', GCP, ['--machine-type', 'n2-standard-9'], 3, 'Google Cloud does not know n2-standard-9 in europe-west1-b'],
+  ['one with an ARM processor', GCP, ['--machine-type', 't2a-standard-8'], 3, 't2a-standard-8 has an ARM processor, and the image of the clients is made for x86'],
+  ['one that is too big', GCP, ['--machine-type', 'm2-ultramem-416'], 3, '416 CPUs, 11776 GB, and a Nomad client may have 64 CPUs and 128 GB'],
+  ['a network that there is not', GCP, ['--network', 'mistyped'], 3, 'There is no network mistyped in project my-project.'],
+  ['a subnetwork that there is not', GCP, ['--subnetwork', 'mistyped'], 3, 'There is no subnetwork mistyped in europe-west1.'],
+  ['an ARM processor in EC2', AWS, ['--instance-type', 'm6g.2xlarge'], 3, 'm6g.2xlarge has an ARM processor, and the image of the clients is made for x86'],
+  ['IRSA without the autoscaler', AWS, ['--irsa'], 2, '--irsa is the identity of the autoscaler.'],
+  ['a tag that is none', AWS, ['--instance-tags', 'team'], 2, 'team is no tag.'],
+  ['a tag of AWS\'s own', AWS, ['--instance-tags', 'aws:name=x'], 2, 'aws:name=x is no tag.'],
+  ['a schedule that lacks something', GCP, ['--autoscaling-schedules', '[{"name": "office"}]'], 2, 'This is no list of schedules.'],
+])('%s: nothing is changed', async (_, words, flags, wanted, said) => {
+  const { run, untouched } = begin(words)
+  const { code, stderr } = await run(...flags)
+  expect([code, flat(stderr)]).toEqual([wanted, expect.stringContaining(said)])
+  untouched()
 })
 
 test.each<[string, string[], ((world: World) => void) | undefined, number, string]>([
@@ -138,9 +201,11 @@ test('the number that the autoscaler has set stays, also where something else is
   const idle = await run('--autoscaler')
   expect([idle.code, idle.stderr]).toEqual([0, expect.stringContaining('Nothing to do')])
   expect(world.bytes()).toBe(before)
-  const changed = await run('--autoscaler', '--volume-type', 'gp2', '--yes')
-  expect(changed.code, changed.all).toBe(0)
-  expect(world.world().ec2?.scaling[GROUP]?.desired).toBe(2)
+  for (const flags of [['--volume-type', 'gp2'], ['--volume-type', 'gp2', '--max-nodes', '6']]) {
+    const changed = await run('--autoscaler', ...flags, '--yes')
+    expect(changed.code, changed.all).toBe(0)
+  }
+  expect(world.world().ec2?.scaling[GROUP]).toEqual({ min: 1, max: 6, desired: 2 })
 })
 
 test('terraform-locked: who holds the lock, since when, and the line that takes it away', async () => {

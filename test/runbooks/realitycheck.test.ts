@@ -7,7 +7,7 @@ import { REHEARSED } from '../../lib/server/realitycheck-project.ts'
 import { stage, type Stage } from './harness.ts'
 
 const LINE = ['--domain', 'circleci.example.com', '--org', 'my-org', '--provider', 'aws']
-const flat = (text: string) => text.replaceAll(/\s+/g, ' ')
+const flat = (text: string) => text.replaceAll(/ \\\n/g, ' ').replaceAll(/\s+/g, ' ')
 const run = (args: string[] = [], world: Stage = stage()) => world.run('realitycheck', [...LINE, ...args])
 const pipelines = (world: Stage) => world.world().circleci?.pipelines.filter(({ type }) => type === 'api').length
 /** VM service is set up, as its runbook does it. */
@@ -18,7 +18,8 @@ describe('groups', () => {
     const world = stage()
     const first = await run([], world)
     expect([first.code, flat(first.stderr)]).toEqual([0, expect.stringMatching(/vm_jobs .*not waited for/)])
-    expect(flat(first.stderr)).toContain('client to vm-service 3000 not proven (on a client: nc -vz <vm-service> 3000)')
+    expect(flat(first.stderr)).toContain('client to vm-service 3000 open: no job proves it. On a client, with the address of vm-service: nc -vz ADDRESS 3000')
+    expect(flat(first.stderr)).toContain('client to GitHub 443 open: no job proves it. On a client: nc -vz github.com 443')
     const second = await run(['--groups', 'resource,feature,vm'], world)
     expect([second.code, flat(second.stderr)]).toEqual([1, expect.stringContaining('VM service is not set up')])
     // What was started for the others was followed, and no second one started.
@@ -32,11 +33,22 @@ describe('groups', () => {
 })
 
 describe('what is wrong', () => {
-  test('no Nomad clients: the jobs stay queued, and what that means is told', async () => {
-    const { code, stderr } = await run([], stage('no-clients'))
+  test('no Nomad clients: the jobs stay queued, and what that means is told, with a line for where the installation is', async () => {
+    const { code, stderr } = await stage('no-clients').run('realitycheck', LINE, { env: { CIRCLECI_NAMESPACE: 'ci', CIRCLECI_CONTEXT: 'prod' } })
     expect([code, flat(stderr)]).toEqual([1, expect.stringContaining('no Nomad client is connected')])
     expect(flat(stderr)).toContain('all 11 jobs are queued')
-    expect(stderr).toContain('nomad node status')
+    expect(flat(stderr)).toContain('kubectl --context prod -n ci exec $(kubectl --context prod -n ci get pod -l app=nomad-server -o name | head -n 1) -- nomad node status')
+  })
+
+  test('a domain that begins with app. is warned of', async () => {
+    const { stderr } = await run(['--domain', 'app.circleci.example.com', '--dry-run'])
+    expect(flat(stderr)).toContain('app.circleci.example.com begins with app., and the jobs of realitycheck want the name without it')
+  })
+
+  test('what is pushed to a GitHub Enterprise is of the time of server 3.4, onto the branch that is built', async () => {
+    const said = async (...more: string[]) => flat((await run(['--enterprise', 'github.example.com', '--dry-run', ...more])).stderr)
+    expect(await said()).toMatch(/https:\/\/github\.example\.com\/my-org\/realitycheck\.git 9058f9bac75a29a13f89cb8b52ae920030f74c9a master/)
+    expect(await said('--branch', 'ci')).toMatch(/realitycheck\.git 9058f9bac75a29a13f89cb8b52ae920030f74c9a ci/)
   })
 
   test('contexts that nobody made, and the API does not show: their jobs tell', async () => {

@@ -76,6 +76,15 @@ describe('vm-service-aws', () => {
     untouched()
   })
 
+  test.each<[string, { port: number; to?: number; from: string }]>([
+    ['0-65535/tcp to 0.0.0.0/0', { port: 0, to: 65_535, from: '0.0.0.0/0' }], ['20-30/tcp to 0.0.0.0/0', { port: 20, to: 30, from: '0.0.0.0/0' }], ['22 to ::/0', { port: 22, from: '::/0' }],
+  ])('a group that opens %s is open to everybody: nothing is changed', async (said, rule) => {
+    const { run, untouched } = begin('group-open', ({ ec2 }) => { for (const one of Object.values(ec2?.groups ?? {})) one.rules = [{ ...rule, why: '' }] })
+    const { code, stderr } = await run('--yes')
+    expect([code, flat(stderr)]).toEqual([3, expect.stringContaining(`circleci-vm-service-sg is open to everybody: ${said}`)])
+    untouched()
+  })
+
   test('images, private VMs and some that always run: into the screen, with what that costs', async () => {
     const { run, held } = begin('no-default-images')
     const { code, stderr } = await run('--linux-ami', LINUX, '--windows-ami', WINDOWS, '--private-ips', '--prescaled-docker', '2', '--prescaled-machine', '0')
@@ -86,6 +95,14 @@ describe('vm-service-aws', () => {
     })
     expect(flat(stderr)).toContain('2 VMs for remote Docker will always run, and be paid for; a job with Docker layer caching waits')
     expect((await run('--prescaled-docker', '6')).code).toBe(2)
+  })
+
+  test('VMs that the screen keeps running are told too, and for Windows there has to be an image', async () => {
+    const { run } = begin('on-eks', ({ kots }) => { for (const { values } of kots.versions) values['vm_service_prescaled_machine'] = { value: '3' } })
+    expect(flat((await run('--dry-run')).stderr)).toContain('3 VMs for machine will always run, and be paid for')
+    const without = await run('--prescaled-windows', '1')
+    expect([without.code, flat(without.stderr)]).toEqual([3, expect.stringContaining('1 VMs for Windows are to run always, and there is no image for them')])
+    expect((await run('--prescaled-windows', '1', '--windows-ami', WINDOWS, '--dry-run')).code).toBe(0)
   })
 
   test('with a role: its policy, no user and no key', async () => {
@@ -166,6 +183,24 @@ describe('vm-service-gcp', () => {
     untouched()
     expect((await run('--yes')).code).toBe(0)
     expect(world.world().compute?.firewalls['circleci-vm-service-internal-nomad-fw']).toMatchObject({ sources: ['10.142.0.0/20'], tags: ['circleci-vm'] })
+  })
+
+  test('a rule that is switched off is switched on again, which is told; one that lets machines with a tag in too, no longer does', async () => {
+    const RULE = 'circleci-vm-service-internal-nomad-fw'
+    const { world, run } = onGcp()
+    expect((await run()).code).toBe(0)
+    const rules = world.world().compute?.firewalls
+    const change = (more: object) => world.change(({ compute }) => { Object.assign(compute?.firewalls[RULE] ?? {}, more) })
+    change({ off: true })
+    const on = await run()
+    expect(on.code, on.stderr).toBe(0)
+    expect(flat(on.stderr)).toContain(`${RULE} is switched off, and will be switched on`)
+    expect(world.world().compute?.firewalls).toEqual(rules)
+    change({ fromTags: ['build'] })
+    const asked = await run()
+    expect([asked.code, flat(asked.stderr)]).toEqual([5, expect.stringContaining(`the rule ${RULE} no longer lets in build`)])
+    expect((await run('--yes')).code).toBe(0)
+    expect(world.world().compute?.firewalls).toEqual(rules)
   })
 
   test.each([

@@ -169,7 +169,7 @@ describe('make', () => {
       stopped.push(/stopped at ([\w -]+) \(/.exec(all)?.[1] ?? all)
       if (stopped.length > 12) break
     }
-    expect(stopped).toEqual(['object-storage-aws', 'install-server', 'nomad-terraform', 'nomad-autoscaler', 'vm-service-aws', 'realitycheck', 'velero-aws'])
+    expect(stopped).toEqual(['object-storage-aws', 'install-server', 'nomad-terraform', 'vm-service-aws', 'realitycheck', 'velero-aws'])
     expect(essence(JSON.parse(worldOf(state, 'aws')) as World)).toEqual(ends['aws'])
   })
 

@@ -28,6 +28,7 @@ import { heldBy } from '../lib/server/config.ts'
 import { configure, mayConfigure } from '../lib/server/phase-three.ts'
 
 const guide = 'CircleCI server 3.3.0 installation guide, "CircleCI Server v3.x Migration"'
+const githubToken = orNone(secret('token', 'token of GitHub that may see webhooks, to know which still lead to 2.19', { env: 'GITHUB_TOKEN' }))
 const where = '--context prod-ci --namespace circleci-server'
 
 export default runbooks(import.meta, {
@@ -43,7 +44,7 @@ export default runbooks(import.meta, {
       scenario: 'migration',
       inputs: {
         ...box, ...rest, ...leftOut, ...proving,
-        githubToken: orNone(secret('token', 'token of GitHub that may see webhooks, to know which still lead to 2.19', { env: 'GITHUB_TOKEN' })),
+        githubToken,
         handOver: { ...flag('do not wait for what only a person can do (DNS, webhooks, the end of a trial), nor copy the bucket; print it'), env: 'MIGRATE_HAND_OVER' },
       },
       examples: [
@@ -176,13 +177,13 @@ export default runbooks(import.meta, {
       guide,
       when: 'After the migration, and whenever somebody asks how far it is; the services box must still answer.',
       scenario: 'migrated',
-      inputs: { ...box, ...rest, ...leftOut },
+      inputs: { ...box, ...rest, ...leftOut, githubToken },
       examples: [`--host ubuntu@circleci.example.com --storage keep --bucket circleci-2 ${where} > migration.md`],
       preflight: () => [],
       together: comesFromSomewhere,
       report: (values) => {
         const { stores, left } = moved(values)
-        return migrationReport(values, sidesOf(values), stores, left, values, proofs)()
+        return migrationReport(values, sidesOf(values), stores, left, values, proofs, values.githubToken)()
       },
     }),
   ],

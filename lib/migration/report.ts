@@ -19,7 +19,7 @@ import { fingerprint, keysOn, type KeyFiles } from './keys.ts'
 import type { Given } from './inputs.ts'
 import { labelOf, type StoreName } from './scripts.ts'
 import { allCame, arrived, countsLines, figuresOf, received, type Figures } from './stores.ts'
-import { projects } from './webhooks.ts'
+import { projects, webhooksLeft } from './webhooks.ts'
 
 /** Figures of 2.19 that 3.x has not, or otherwise. */
 const differing = (figures: Figures[], kind: 'count' | 'sample'): string[] =>
@@ -83,12 +83,12 @@ const toTheTeam = (domain: string, oldDomain: string | undefined): string =>
   `CircleCI has moved to server 3.x${oldDomain && oldDomain !== domain ? `, and to a new address: https://${domain} (it was https://${oldDomain})` : ` at https://${domain}`}. It has a new interface. Your projects, contexts and variables are there; `
   + 'jobs and builds of before are in the view “Legacy Jobs” of each project. If a project does not build, push a commit; if that does not help, tell us.'
 
-export const migrationReport = (given: Given, { old, source: box }: { old: Box; source: Box }, stores: StoreName[], left: StoreName[], files: KeyFiles, checked: () => Promise<string[]>) => async (): Promise<Report> => {
+export const migrationReport = (given: Given, { old, source: box }: { old: Box; source: Box }, stores: StoreName[], left: StoreName[], files: KeyFiles, checked: () => Promise<string[]>, githubToken: Once | undefined) => async (): Promise<Report> => {
   const seen = await old.look()
   const domain = await heldBy('domain') ?? 'DOMAIN'
   const [rows, keys, differ, held, kept, open] = [
     await Promise.all(stores.map((name) => storeRow(box, name))), await keyRows(old, files),
-    (await Promise.all(stores.map((name) => figuresOf(box, name)))).flatMap((figures) => (['count', 'sample'] as const).flatMap((kind) => differing(figures, kind))), await isHeld(), await notes(), await projects(),
+    (await Promise.all(stores.map((name) => figuresOf(box, name)))).flatMap((figures) => (['count', 'sample'] as const).flatMap((kind) => differing(figures, kind))), await isHeld(), await notes(), await webhooksLeft({ oldDomain: given.oldDomain, githubToken }) ?? await projects(),
   ]
   const whole = await allCame(box, stores)() !== undefined
   const { context, namespace } = cluster()
@@ -102,7 +102,7 @@ export const migrationReport = (given: Given, { old, source: box }: { old: Box; 
     '## What differs', '', ...(differ.length ? differ.map((one) => `- ${one}`) : ['Nothing that was counted.']), '',
     '## Keys', '', ...table(['key', '2.19', 'file', 'Config screen of 3.x'], keys), '', 'Beginnings of their checksums: the same three mean the same key.', '',
     '## realitycheck', '', ...(await checked()).map((one) => `- ${one}`), '',
-    ...(given.oldDomain && given.oldDomain !== domain ? ['## Projects whose webhooks are to be set up anew', '', ...(open?.map((one) => `- ${one}`) ?? ['MongoDB is outside, and does not tell them: look for each in GitHub, Settings, Webhooks.']), ''] : []),
+    ...(given.oldDomain && given.oldDomain !== domain ? ['## Projects whose webhooks are to be set up anew', '', ...(open?.length === 0 ? ['None is left: those of all projects lead to 3.x.'] : open?.map((one) => `- ${one}`) ?? ['MongoDB is outside, and does not tell them: look for each in GitHub, Settings, Webhooks.']), ''] : []),
     '## To send to the team', '', toTheTeam(domain, given.oldDomain), '', '## Questions that come', '', ...FAQ(domain).flatMap((one) => [one, '']),
     '## Going back', '',
     `Until people build on 3.x: \`npx tsx runbooks/migrate-2.19.ts back --host ${old.name}\` stops 3.x and starts 2.19 with the data as it was. After that it still does, but what was built since is not there.`

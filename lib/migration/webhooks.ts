@@ -25,7 +25,7 @@ export const projects = oncePerLook(async (): Promise<string[] | undefined> => {
 export interface Webhooks { oldDomain: string | undefined; githubToken: Once | undefined; handOver: boolean }
 
 /** Those that lead to the old name; undefined where GitHub does not tell. */
-const left = async ({ oldDomain, githubToken }: Webhooks): Promise<string[] | undefined> => {
+export const webhooksLeft = async ({ oldDomain, githubToken }: Pick<Webhooks, 'oldDomain' | 'githubToken'>): Promise<string[] | undefined> => {
   if (!githubToken || !await projects()) return undefined
   const found: string[] = []
   for (const url of await projects() ?? []) {
@@ -40,7 +40,7 @@ const left = async ({ oldDomain, githubToken }: Webhooks): Promise<string[] | un
 export const haveWebhooks = (given: Webhooks) => async (): Promise<Done | Effect[]> => {
   const { oldDomain, handOver } = given
   if (!oldDomain || oldDomain === await heldBy('domain')) return done('3.x has the name of 2.19, to which they lead')
-  const open = await left(given), all = await projects()
+  const open = await webhooksLeft(given), all = await projects()
   if (!all) return done('handed over: MongoDB is outside, and does not tell the projects; each whose webhook leads to the old name is set up anew')
   if (open === undefined) return done(`handed over, for nobody can see them without GITHUB_TOKEN: ${all.length} projects, which the report lists`)
   if (!open.length) return done(`those of ${all.length} projects lead to 3.x`)
@@ -48,14 +48,14 @@ export const haveWebhooks = (given: Webhooks) => async (): Promise<Done | Effect
 }
 
 export const webhooksByHand = async (given: Webhooks): Promise<string> => {
-  const open = await left(given) ?? await projects() ?? []
+  const open = await webhooksLeft(given) ?? await projects() ?? []
   return `on the page of each of these projects in 3.x: Project Settings, Stop Building, then Set Up Project; contexts and variables stay:\n${open.slice(0, 20).map((url) => `  ${url}`).join('\n')}${open.length > 20 ? `\n  and ${open.length - 20} more, which the report lists` : ''}`
 }
 
 export const webhooksCheck = (given: Webhooks): Check => ({
   say: 'no webhook leads to 2.19 any more', within: hours(8), prints: '', command: { words: ['true'] },
   holds: async () => {
-    const open = await left(given)
+    const open = await webhooksLeft(given)
     return !open?.length || `${open.length} are left: ${open.slice(0, 2).join(', ')}`
   },
   hint: async () => 'Set up the projects that are left, or repeat the line with --hand-over.',

@@ -120,7 +120,9 @@ describe('a migration', () => {
     expect(code, all).toBe(0)
     expect(all).toContain('https://github.com/acme/api')
     expect(all).toContain('those of 3 projects lead to 3.x')
-    expect(all).not.toContain(token)
+    const report = await world.run('migrate-2.19', ['report', ...FROM, ...STORAGE, '--old-domain', 'old.example.com'], { env: { GITHUB_TOKEN: token } })
+    expect(report.stdout).toContain('None is left')
+    expect(all + report.all).not.toContain(token)
   })
 
   test('the job of the bot\'s token runs again, on the data that came', async () => {

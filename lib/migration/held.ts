@@ -24,7 +24,7 @@ const LEAST: Record<string, number> = { 'output-processor': 2 }
 export const notes = oncePerLook(async (): Promise<Record<string, string>> => (await read(NOTES))?.data ?? {})
 
 /** Since when 3.x runs with the data of 2.19: from then on people build on it, and nothing of it is replaced by the same line. */
-const STARTED = 'started'
+const STARTED = 'startedTime'
 export const startedAt = async (): Promise<string | undefined> => (await notes())[STARTED]
 
 const applications = oncePerLook(async () => list('Deployment', APPLICATIONS))

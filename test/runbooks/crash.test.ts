@@ -10,7 +10,7 @@ import { allUndisturbed, leftovers, stage } from './harness.ts'
 const MOMENTS = ['inside', 'before', 'after'] as const
 const momentsOf = (n: number) => (process.env['MATRIX'] === 'full' ? MOMENTS : [MOMENTS[n % 3] as typeof MOMENTS[number]])
 /** Of one runbook, but for MATRIX=full. */
-const MOST = 24
+const MOST = 16
 const runs = await allUndisturbed(CASES)
 
 describe.each(runs)('$runbook $args.0', (one) => {

@@ -13,7 +13,7 @@ const FOR_WRITES: Fault[] = ['timeout', 'reset', 'reset-after', '504-after', 429
 const FOR_READS: Fault[] = ['timeout', 'reset', 429, 500, 401, 403]
 
 /** Of one runbook, but for MATRIX=full. */
-const MOST = 24
+const MOST = 16
 const runs = await allUndisturbed(CASES)
 const WAYS = process.env['MATRIX'] === 'full' ? FOR_WRITES.length : 1
 const waysOf = (n: number): Fault[] => Array.from({ length: WAYS }, (_, way) => FOR_WRITES[(n * WAYS + way) % FOR_WRITES.length] as Fault)

@@ -133,7 +133,7 @@ const worldOf = (state: string, cloud: string): string => readFileSync(worldFile
 describe('make', () => {
   /** What a run that nothing disturbs leaves. */
   const ends: Record<string, unknown> = {}
-  test.each(['aws', 'gcp'] as const)('install-%s REHEARSE=1: from nothing to the end, and a second time nothing', async (cloud) => {
+  test.each(['aws', 'gcp'] as const)('install-%s REHEARSE=1: from nothing to the end, and a second time nothing', { timeout: 900_000 }, async (cloud) => {
     const state = fresh(cloud)
     // A rehearsal wants the autoscaler too.
     const count = partsOf(cloud, (name) => (name === 'NOMAD_AUTOSCALER' ? '1' : undefined)).length
@@ -158,7 +158,7 @@ describe('make', () => {
     expect(filesBelow(join(state, 'circleci-runbooks'))).toEqual([])
   })
 
-  test('killed in one part after the other, the same line goes on to the same end', async () => {
+  test('killed in one part after the other, the same line goes on to the same end', { timeout: 900_000 }, async () => {
     const state = fresh('aws')
     const stopped: string[] = []
     for (;;) {

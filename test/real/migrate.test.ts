@@ -95,7 +95,7 @@ const expectMoved = async (here: Installation, { mongodb = true } = {}): Promise
     expect(await rows(here, base, `select count(*), max(name) from ${table}`)).toBe(`100|${table} 99 of ü\n`)
   }
   // A busy machine's MongoDB does not always answer a shell at once.
-  if (mongodb) await until('all documents', async () => (await documents(here)).includes('all 100 100 100 100'))
+  if (mongodb) await until('all documents', async () => (await documents(here)).includes('all 100 100 100 100'), { within: 180_000 })
   expect(await enter(here, 'vault-0', 'vault status')).toMatch(/Sealed +false/)
   expect(await enter(here, 'vault-0', 'VAULT_TOKEN=$(cat /vault/__restricted/client-token) vault kv get -field value contexts/one')).toBe('made-by-2.19\n')
   expect(await replicas(here)).toEqual(BEFORE)

@@ -11,6 +11,9 @@ export interface Clock {
   limit?(ms: number, signal?: AbortSignal): Promise<void>
 }
 
+/** A time, in milliseconds since the epoch, as people read it. */
+export const stamp = (time: number): string => `${new Date(time).toISOString().slice(0, 16).replace('T', ' ')} UTC`
+
 /** Sleeps in real time. */
 export const pause = (ms: number, signal?: AbortSignal): Promise<void> =>
   new Promise((resolve) => {

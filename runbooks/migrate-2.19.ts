@@ -7,7 +7,7 @@ import { done, hours, isDone, minutes, step, verifyStep, type Step } from '../li
 import { flag, orNone, secret } from '../lib/inputs.ts'
 import { besides219, bucketField, haveMostObjects, haveObjects, haveStarted219, haveStopped, haveTokenForgotten, haveTokenInjected, startedCheck219, stillStopped, stoppedCheck, tokenCheck, tokenNotes, type Storage } from '../lib/migration/after.ts'
 import { archiveIsWhole, roomForArchive } from '../lib/migration/archive.ts'
-import { boxAt, isStopped, stillRuns } from '../lib/migration/box.ts'
+import { boxAt, isStopped, stillRuns, type Box } from '../lib/migration/box.ts'
 import { box, comesFromSomewhere, host, leftOut, moved, proving, rest, sidesOf, sshKey } from '../lib/migration/inputs.ts'
 import { FOR_MIGRATION, bucketIsNamed, boxIsBackedUp, boxIsOf219, clocksAgree, dataIsThere, downtimeIsKnown, keysAreKnown, newOneIsBackedUp, outsideIsBackedUp, storesAreInside, trialIsApart, volumesSuffice } from '../lib/migration/looks.ts'
 import { haveHeld, haveNotes, haveStarted, heldCheck, isHeld, startedCheck, stillHeld } from '../lib/migration/held.ts'
@@ -29,6 +29,11 @@ import { configure, mayConfigure } from '../lib/server/phase-three.ts'
 
 const guide = 'CircleCI server 3.3.0 installation guide, "CircleCI Server v3.x Migration"'
 const githubToken = orNone(secret('token', 'token of GitHub that may see webhooks, to know which still lead to 2.19', { env: 'GITHUB_TOKEN' }))
+// What the end of a trial and the way back have in common.
+const deploysEnd = () => verifyStep('deploys', 'Wait for a deploy of KOTS that is on its way', 'no deploy is on its way', async () => [noDeployIsOnItsWay()])
+const ourServersEnd = (old: Box) => step('tidy', 'End what was started on the services box for the export', haveNoContainers(old))
+const newOneIsDown = (id: string) => verifyStep(id, 'See that 3.x is still down', 'no application of 3.x runs', async () => [stillHeld()])
+
 const where = '--context prod-ci --namespace circleci-server'
 
 export default runbooks(import.meta, {
@@ -129,11 +134,11 @@ export default runbooks(import.meta, {
           ...steps.map(unlessOver),
           ...(handOver ? [] : [
             step('look', 'By hand: look at 3.x, and say when you have seen enough', haveTrialOver, { manual: { say: trialByHand, within: hours(72) } }),
-            verifyStep('deploys', 'Wait for a deploy of KOTS that is on its way', 'no deploy is on its way', async () => [noDeployIsOnItsWay()]),
+            deploysEnd(),
             step('end', 'Scale the applications of 3.x down', haveHeld(async () => undefined), { verify: async () => [heldCheck()] }),
-            step('tidy', 'End what was started on the services box for the export', haveNoContainers(old)),
+            ourServersEnd(old),
             step('again', 'Start 2.19 again', haveStarted219(old, 'what was built on 3.x in the trial is not in 2.19'), { verify: async () => [startedCheck219(old)] }),
-            verifyStep('alone-again', 'See that 3.x is still down', 'no application of 3.x runs', async () => [stillHeld()]),
+            newOneIsDown('alone-again'),
           ]),
         ] : steps
       },
@@ -161,12 +166,12 @@ export default runbooks(import.meta, {
       steps: ({ host, sshKey }) => {
         const old = boxAt(host, sshKey)
         return [
-          verifyStep('deploys', 'Wait for a deploy of KOTS that is on its way', 'no deploy is on its way', async () => [noDeployIsOnItsWay()]),
+          deploysEnd(),
           step('note', 'Note how many of each application of 3.x run', haveNotes(async () => undefined, async () => ({}))),
           step('hold', 'Scale the applications of 3.x down', haveHeld(async () => undefined), { verify: async () => [heldCheck()], back: 'Scale them up again, or: npx tsx runbooks/migrate-2.19.ts move' }),
-          step('tidy', 'End what was started on the services box for the export', haveNoContainers(old)),
+          ourServersEnd(old),
           step('start', 'Start 2.19', haveStarted219(old, 'what was built on 3.x since the migration is not in 2.19'), { verify: async () => [startedCheck219(old)] }),
-          verifyStep('alone', 'See that 3.x is still down', 'no application of 3.x runs', async () => [stillHeld()]),
+          newOneIsDown('alone'),
         ]
       },
     }),

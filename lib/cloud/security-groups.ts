@@ -9,6 +9,7 @@ import { bad, done, isDone, ok, preflight, warning } from '../effect.ts'
 import { fail } from '../fail.ts'
 import { line } from '../shell.ts'
 import type { Told } from '../server/config.ts'
+import { FOR_JOBS } from '../server/vm-service.ts'
 import { isEverybody } from './cidr.ts'
 import { isOurs, MARK } from './iam.ts'
 
@@ -83,9 +84,6 @@ export const haveRules = (group: Group, rules: Rule[]): Promise<Done | Effect[]>
   })]
 })
 
-/** Ports that give a VM away: SSH, and Docker. */
-const JOBS = [22, 2376]
-
 /** The name is free, or the group was made here; whom it lets in beside those of the rules is told. */
 export const groupIsOurs = (group: Group, rules: () => Promise<Rule[]>) => preflight('security-group', `the security group ${group.name} is not there yet, or was made here and lets in nobody else`, async () => {
   const found = await group.found()
@@ -93,7 +91,7 @@ export const groupIsOurs = (group: Group, rules: () => Promise<Rule[]>) => prefl
   const wanted = await rules(), others = opened(found.IpPermissions).filter((one) => !wanted.some((rule) => same(rule)(one)))
   const told = others.map(({ port, from }) => `${port} to ${from}`).join(', ')
   const close = `See them, and close what nobody needs (aws ec2 revoke-security-group-ingress): ${line(group.aws.words('ec2', 'DescribeSecurityGroups', { GroupIds: [found.GroupId] }))}`
-  if (others.some(({ from, has }) => isEverybody(from) && JOBS.some(has))) return bad(`${group.name} is open to everybody: ${told}`, close)
+  if (others.some(({ from, has }) => isEverybody(from) && FOR_JOBS.some(has))) return bad(`${group.name} is open to everybody: ${told}`, close)
   if (!isOurs(found.Tags)) return warning(`security group ${group.name} (${found.GroupId}) was not made here${told ? `, and opens ${told} too` : ''}`, 'Go on if it is that of the VMs; otherwise name another one with --security-group.')
   return others.length ? warning(`${group.name} opens more than is asked for: ${told}`, close) : ok(`${group.name} is ${found.GroupId}`)
 })

@@ -13,8 +13,8 @@ import { Once, placeOf, readSecret, writeSecret } from '../files.ts'
 import { stateFolder } from '../journal.ts'
 import { commandLine, line, type Command } from '../shell.ts'
 import { readTool, runTool } from '../tools.ts'
+import { hcl, plain, skeleton, valuesIn, written, type Value } from './hcl.ts'
 
-export type Value = string | number | boolean | Value[] | { [name: string]: Value }
 /** A value of main.tf, and where it came from. */
 export interface Variable { value: Value; from: string }
 /** The whole text, and the values in it; `moved` are those that somebody else has changed since, and may. */
@@ -56,31 +56,8 @@ export const outputsIn = (folder: string): Outputs => {
 
 export const terraformIn = (folder: string, main: () => Promise<Main>): Terraform => {
   const own = outputsIn(folder), wanted = oncePerLook(main)
-  return { ...own, main: wanted, look: oncePerLook(async () => look(folder, own.words, await wanted())) }
+  return { ...own, main: wanted, look: oncePerLook(async () => look(own, await wanted())) }
 }
-
-const isDefault = /^ {2}default += (.*)$/
-/** What stands in main.tf beside its values: where this differs, only `init` can tell whether all of it is there. */
-const skeleton = (text: string): string => text.split('\n').filter((row) => !/^ {2}(default|description) +=/.test(row)).join('\n')
-
-/** The values of a main.tf. */
-export const valuesIn = (text: string | undefined): Record<string, string> => {
-  let name = ''
-  return Object.fromEntries((text ?? '').split('\n').flatMap((row): [string, string][] => {
-    name = /^variable "(\w+)"/.exec(row)?.[1] ?? name
-    const value = isDefault.exec(row)?.[1]
-    return value === undefined ? [] : [[name, value]]
-  }))
-}
-
-/** A value as main.tf has it. */
-export const hcl = (value: Value): string => {
-  if (Array.isArray(value)) return `[${value.map(hcl).join(', ')}]`
-  if (typeof value === 'object') return Object.keys(value).length ? `{ ${Object.entries(value).map(([name, one]) => `${/^[a-z_]\w*$/i.test(name) ? name : hcl(name)} = ${hcl(one)}`).join(', ')} }` : '{}'
-  return JSON.stringify(value).replaceAll('${', () => '$${').replaceAll('%{', '%%{')
-}
-/** As -var takes it: a text as it is, all else as HCL. */
-const written = (value: Value): string => (typeof value === 'string' ? value : hcl(value))
 
 /** Options with which a plan leaves alone what somebody else may change. */
 const leaving = ({ moved = {} }: Main): string[] => Object.entries(moved).flatMap(([name, value]) => ['-var', `${name}=${written(value)}`])
@@ -95,16 +72,16 @@ const eventsOf = (text: string): Told[] => text.split('\n').flatMap((row) => {
   }
 })
 
-const look = async (folder: string, words: Terraform['words'], { text, variables, moved = {} }: Main): Promise<Look> => {
-  const held = readSecret(join(folder, MAIN))
+const look = async (own: Outputs, { text, variables, moved = {} }: Main): Promise<Look> => {
+  const held = readSecret(join(own.folder, MAIN))
   if (held === undefined || skeleton(held) !== skeleton(text)) return { is: 'unwritten' }
-  const asked = words('plan', '-input=false', '-lock=false', '-json', '-detailed-exitcode', ...Object.entries(variables).flatMap(([name, { value }]) => ['-var', `${name}=${written(moved[name] ?? value)}`]))
+  const asked = own.words('plan', '-input=false', '-lock=false', '-json', '-detailed-exitcode', ...Object.entries(variables).flatMap(([name, { value }]) => ['-var', `${name}=${written(moved[name] ?? value)}`]))
   const { code, stdout, stderr } = await readTool(asked, { env: ENV })
   const events = eventsOf(stdout)
   if (code !== 0 && code !== 2) {
     const trouble = troubleIn(stdout) || stderr.trim().split('\n').at(-1) || `it ended with ${code}`
     if (/terraform init/.test(stdout + stderr)) return { is: 'uninitialised' }
-    throw fail(`Terraform cannot plan: ${trouble}`, `Mend what it names, then repeat the same line; this should answer: ${commandLine(lineOf(words('plan')))}`)
+    throw fail(`Terraform cannot plan: ${trouble}`, `Mend what it names, then repeat the same line; this should answer: ${own.line('plan')}`)
   }
   const actions = events.flatMap(({ type, change }) => (type === 'planned_change' && change && isAction(change.action) ? [{ address: change.resource.addr, action: change.action }] : []))
   const outputs = Object.entries(events.find(({ type }) => type === 'outputs')?.outputs ?? {}).flatMap(([name, { action }]) => (action && action !== 'noop' ? [name] : []))
@@ -182,10 +159,6 @@ const textOf = (actions: Action[]): string => actions.map(({ address, action }) 
 
 interface Saved { variables?: Record<string, { value: unknown }>; resource_changes?: { address: string; change: { actions: string[] } }[] }
 
-/** What came by -var stands in a plan as a text, whatever its type. */
-const plain = (value: unknown): string => (typeof value === 'string' ? value : JSON.stringify(value, (_, one: unknown) =>
-  (one && typeof one === 'object' && !Array.isArray(one) ? Object.fromEntries(Object.entries(one).toSorted(([a], [b]) => (a < b ? -1 : 1))) : one)) ?? '')
-
 /** What the saved plan would do, where there is one and it was made with the values that are wanted. */
 const savedIn = async ({ words, main }: Terraform): Promise<Action[] | undefined> => {
   const { code, stdout } = await readTool(words('show', '-json', PLAN), { env: ENV })
@@ -229,7 +202,8 @@ export const haveApplied = async (tf: Terraform, risk: (seen: Look) => Promise<s
   const danger = others.length ? [await risk(seen), `Terraform ${told}`].filter(Boolean).join('; ') : undefined
   const own = ['apply', ...QUIET, '-lock-timeout=60s', PLAN]
   return [{
-    id: 'terraform apply', again: 'mint', ...(danger ? { danger } : {}), // What it writes into the folder may hold a key.
+    id: 'terraform apply', again: 'mint', ...(danger ? { danger } : {}),
+    // What it writes into the folder may hold a key.
     command: lineOf(danger ? ['bash', '-c', `umask 077; exec ${line(tf.words(...own))}`] : addingOnly(tf, own)),
     unfit: async () => {
       const saved = await savedIn(tf)

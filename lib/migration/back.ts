@@ -4,13 +4,12 @@
  */
 import type { Check, Done, Effect, Step } from '../effect.ts'
 import { done, minutes } from '../effect.ts'
-import { kubectl } from '../cluster/objects.ts'
 import { line } from '../shell.ts'
 import { heldBy } from '../server/config.ts'
 import { adminConsole, isOnItsWay, kots, kotsVersions, SLUG } from '../server/kots.ts'
 import type { Box } from './box.ts'
 import { unserve } from './box.ts'
-import { NOTES_NAME, notes } from './held.ts'
+import { noteLine, notes } from './held.ts'
 
 /** 2.19 cannot have its data while a server of ours runs on it. */
 export const haveNoContainers = (box: Box) => async (): Promise<Done | Effect[]> => {
@@ -34,11 +33,11 @@ const isOver = async (): Promise<boolean> => (await notes())[OVER] === 'over'
 
 /** A step of a trial, of which nothing is wanted any more once that is over. */
 export const unlessOver = (step: Step): Step => ({
-  ...step, todo: async () => (await isOver() ? done(`the trial is over (before another one: ${line(kubectl(['patch', 'configmap', NOTES_NAME, '--type=merge', '-p', JSON.stringify({ data: { [OVER]: null } })], 'ConfigMap'))})`) : step.todo()),
+  ...step, todo: async () => (await isOver() ? done(`the trial is over (before another one: ${noteLine({ [OVER]: null })})`) : step.todo()),
 })
 
 /** Somebody has said that the trial is over. */
 export const haveTrialOver = async (): Promise<Done | Effect[]> => (await isOver() ? done('the trial is over') : [])
 
 export const trialByHand = async (): Promise<string> =>
-  `look at 3.x at https://${await heldBy('domain') ?? 'its address'}: log in, read old builds, run realitycheck. When you have seen enough:\n  ${line(kubectl(['patch', 'configmap', NOTES_NAME, '--type=merge', '-p', JSON.stringify({ data: { [OVER]: 'over' } })], 'ConfigMap'))}`
+  `look at 3.x at https://${await heldBy('domain') ?? 'its address'}: log in, read old builds, run realitycheck. When you have seen enough:\n  ${noteLine({ [OVER]: 'over' })}`

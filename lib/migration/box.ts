@@ -77,8 +77,11 @@ export const IMAGES = { mongodb: MONGO, postgresql: POSTGRES } as const
 /** Prints the state of 2.19. */
 export const STATE = "replicatedctl app status --template '{{range .}}{{.State}}{{end}}'"
 
+/** What Vault wrote last, with its time. */
+const NEWEST = `find ${FOLDERS.vault} -type f -printf '%T@ %p\\n' 2>/dev/null | sort -n | tail -n 1`
+
 /** Vault writes whenever it is started: with the starting times of the containers, what it wrote last tells whether 2.19 has run again. */
-const RAN = `{ docker ps -aq --no-trunc | xargs -r docker inspect --format '{{.Name}} {{.Config.Image}} {{.State.StartedAt}}' | grep -Ev '${OTHERS}' | grep -iE '${APPLICATION.source}' | sort; find ${FOLDERS.vault} -type f -printf '%T@ %p\\n' 2>/dev/null | sort -n | tail -n 1; true; } | sha256sum | cut -c 1-16`
+const RAN = `{ docker ps -aq --no-trunc | xargs -r docker inspect --format '{{.Name}} {{.Config.Image}} {{.State.StartedAt}}' | grep -Ev '${OTHERS}' | grep -iE '${APPLICATION.source}' | sort; ${NEWEST}; true; } | sha256sum | cut -c 1-16`
 
 const LOOK = [
   'echo "time $(date +%s)"',
@@ -87,7 +90,7 @@ const LOOK = [
   `docker ps --format '{{.Names}} {{.Image}}' | sed 's/^/running /'`,
   `for image in ${Object.values(IMAGES).join(' ')}; do docker image inspect $image >/dev/null 2>&1 && echo "image $image"; done`,
   'for one in zstd pigz; do command -v $one >/dev/null && echo "packer $one"; done',
-  `echo "ran $(${RAN})"`, `echo "used $(find ${FOLDERS.vault} -type f -printf '%T@\\n' 2>/dev/null | sort -n | tail -n 1 | cut -d . -f 1)"`,
+  `echo "ran $(${RAN})"`, `echo "used $(${NEWEST} | cut -d . -f 1)"`,
   ...Object.entries(FOLDERS).map(([name, folder]) => `[ -d ${folder} ] && echo "size ${name} $(du -sk ${folder} | cut -f 1)"`),
   `echo "free $(df -Pk ${DATA} | awk 'END { print $4 }')"`,
   `ls ${FOLDERS.keys} 2>/dev/null | sed 's/^/key /'`,
@@ -148,9 +151,6 @@ const parsed = (text: string): Seen => {
     sent: Object.fromEntries(all('sent').map(([store, of = '', sum = '', began, ended]) => [store, { of, sum, began: Number(began), ended: Number(ended) }])),
   }
 }
-
-/** A time as people read it. */
-export const stamp = (time: number): string => `${new Date(time).toISOString().slice(0, 16).replace('T', ' ')} UTC`
 
 /** All of 2.19 has ended. */
 export const isStopped = ({ state, running }: Seen): boolean => state === 'stopped' && running.length === 0

@@ -4,7 +4,7 @@
  * everything back to one, which is wrong where more ran.
  */
 import type { V1Deployment } from '@kubernetes/client-node'
-import { clock } from '../clock.ts'
+import { clock, stamp } from '../clock.ts'
 import { oncePerLook } from '../door.ts'
 import type { Check, Done, Effect } from '../effect.ts'
 import { done, minutes } from '../effect.ts'
@@ -25,7 +25,13 @@ export const notes = oncePerLook(async (): Promise<Record<string, string>> => (a
 
 /** Since when 3.x runs with the data of 2.19: from then on people build on it, and nothing of it is replaced by the same line. */
 const STARTED = 'startedTime'
-export const startedAt = async (): Promise<string | undefined> => (await notes())[STARTED]
+export const startedSince = async (): Promise<string | undefined> => {
+  const time = (await notes())[STARTED]
+  return time && `3.x has run with the data of 2.19 since ${stamp(Date.parse(time))}`
+}
+
+/** The line that notes something by hand. */
+export const noteLine = (data: Record<string, string | null>): string => line(patch(NOTES, { data }).command.words)
 
 const applications = oncePerLook(async () => list('Deployment', APPLICATIONS))
 const nameOf = ({ metadata }: V1Deployment): string => metadata?.name ?? ''
@@ -84,7 +90,7 @@ export const haveHeld = (over: () => Promise<string | undefined>) => async (): P
   const why = await over()
   if (why) return done(why)
   const running = (await applications()).filter(({ spec }) => (spec?.replicas ?? 1) > 0)
-  const started = await startedAt() ? [{ ...await note({ [STARTED]: null }), id: 'note that 3.x does not run with it' }] : []
+  const started = await startedSince() ? [{ ...await note({ [STARTED]: null }), id: 'note that 3.x does not run with it' }] : []
   if (running.length || started.length) return [...running.map((one) => scale(ref('Deployment', nameOf(one)), 0)), ...started]
   return await isHeld() === true ? done('no application of 3.x runs') : []
 }
@@ -103,7 +109,7 @@ export const haveStarted = (over: () => Promise<string | undefined>) => async ()
   })
   const data = { [STARTED]: new Date(clock.now()).toISOString() }
   // Whatever is there now, its notes are there by then.
-  const started = await startedAt() ? [] : [{ ...await note(data), id: 'note that 3.x runs with it', command: patch(NOTES, { data }).command }]
+  const started = await startedSince() ? [] : [{ ...await note(data), id: 'note that 3.x runs with it', command: patch(NOTES, { data }).command }]
   if (short.length || started.length) return [...started, ...short.map((one) => scale(ref('Deployment', nameOf(one)), wantedOf(one, kept)))]
   return (await waiting()).length ? [] : done('as many of each run as before')
 }

@@ -14,7 +14,7 @@ import { runTool } from '../tools.ts'
 import { making } from './archive.ts'
 import type { Box } from './box.ts'
 import { keyCommand, keyOn } from './box.ts'
-import { startedAt } from './held.ts'
+import { startedSince } from './held.ts'
 
 export type KeyFiles = Record<Kind, string>
 /** `twice` are files of one kind, of which nobody but a person knows which 2.19 uses. */
@@ -30,13 +30,13 @@ export const keysOn = (box: Box): Promise<Found> => {
   const look = seen.get(box) ?? oncePerLook(async (): Promise<Found> => {
     const { keys } = await box.look()
     const texts = await Promise.all(keys.map(async (name) => ({ name, is: kindOf(Once.join([await keyOn(box, name)])) })))
-    const files = (kind: Kind): string[] => {
+    const files = kinds.map((kind) => {
       const known = texts.filter(({ is }) => is === kind)
-      return (known.length ? known : texts.filter(({ name, is }) => is === undefined && CALLED[kind].test(name))).map(({ name }) => name)
-    }
+      return { kind, names: (known.length ? known : texts.filter(({ name, is }) => is === undefined && CALLED[kind].test(name))).map(({ name }) => name) }
+    })
     return {
-      all: keys, twice: kinds.map(files).find(({ length }) => length > 1) ?? [],
-      ...Object.fromEntries(kinds.flatMap((kind) => files(kind).slice(0, 1).map((name) => [kind, name]))),
+      all: keys, twice: files.find(({ names }) => names.length > 1)?.names ?? [],
+      ...Object.fromEntries(files.flatMap(({ kind, names }) => names.slice(0, 1).map((name) => [kind, name]))),
     }
   })
   seen.set(box, look)
@@ -48,7 +48,7 @@ export const fingerprint = (text: string): string => createHash('sha256').update
 
 /** The keys are in an archive too, under the names that they have on the box. */
 export const haveKeysKept = (box: Box, archive: Box) => async (): Promise<Done | Effect[]> => {
-  if (await startedAt()) return done('3.x runs with them')
+  if (await startedSince()) return done('3.x runs with them')
   const { all } = await keysOn(box)
   const missing = (await Promise.all(all.map(async (name) => {
     const there = (await archive.look()).keys.includes(name) ? Once.join([await keyOn(archive, name)]) : undefined

@@ -2,6 +2,7 @@
  * realitycheck with contexts, on 3.x before anything is moved and again by a fresh commit after it; both are noted.
  * Installation guide 3.3.0, "Migration", prerequisites and step 2.
  */
+import { stamp } from '../clock.ts'
 import type { Check, Done, Effect } from '../effect.ts'
 import { ask, bad, done, hours, minutes, ok, preflight } from '../effect.ts'
 import type { Once } from '../files.ts'
@@ -30,7 +31,7 @@ const trouble = (run: Run): string | undefined => {
   return state ? `${called(run)} is ${state}` : contextsAreGreen(run) ? undefined : `in ${called(run)} the jobs with contexts are not green`
 }
 
-const when = (run: Run): string => `${called(run)}, ${new Date(run.at).toISOString().slice(0, 16).replace('T', ' ')} UTC`
+const when = (run: Run): string => `${called(run)}, ${stamp(run.at)}`
 
 const BEFORE = 'realitycheck.before', AFTER = 'realitycheck.after'
 

@@ -4,7 +4,7 @@
  * questions and answers.
  */
 import { cluster } from '../cluster/kubernetes.ts'
-import { clock } from '../clock.ts'
+import { clock, stamp } from '../clock.ts'
 import type { Check } from '../effect.ts'
 import { Once, readSecret } from '../files.ts'
 import { duration } from '../plan.ts'
@@ -14,7 +14,7 @@ import { kinds } from '../server/keysets.ts'
 import { line } from '../shell.ts'
 import type { Box } from './box.ts'
 import { forgetWords, isStopped, keyOn, sentNow } from './box.ts'
-import { isHeld, notes, startedAt } from './held.ts'
+import { isHeld, notes, startedSince } from './held.ts'
 import { fingerprint, keysOn, type KeyFiles } from './keys.ts'
 import type { Given } from './inputs.ts'
 import { labelOf, type StoreName } from './scripts.ts'
@@ -33,7 +33,7 @@ export const figuresAgree = (box: Box, name: StoreName): Check => {
     say: `${labelOf(name)} has in 3.x all that it had in 2.19`, within: 0, prints: 'same',
     command: { words: ['bash', '-c', `there=$(${line(there)}) && here=$(${line(here)}) && comm -23 <(grep '^count ' <<<"$there" | sort) <(sort <<<"$here") | grep -q . && echo different || { [ -n "$here" ] && echo same; }`] },
     holds: async () => {
-      if (await startedAt()) return true
+      if (await startedSince()) return true
       if (!await arrived(box, name)) return 'it has not come yet'
       const figures = await figuresOf(box, name), all = figures.filter(({ kind, there: counted }) => kind === 'count' && counted !== undefined)
       // The guide's archive of MongoDB tells no numbers; whatever else counted nothing was not counted.
@@ -47,7 +47,7 @@ export const figuresAgree = (box: Box, name: StoreName): Check => {
 
 /** How many figures were compared, and which samples differ. */
 export const agreed = async (box: Box, stores: StoreName[]): Promise<string> => {
-  if (await startedAt()) return 'it was compared before 3.x was started'
+  if (await startedSince()) return 'it was compared before 3.x was started'
   const all = (await Promise.all(stores.map((name) => figuresOf(box, name)))).flat(), samples = differing(all, 'sample')
   const uncounted = box.archive && stores.includes('mongodb') && !all.some(({ kind, name, there }) => kind === 'count' && there !== undefined && name.startsWith('circle_ghe.')) ? '; the archive does not tell how many documents MongoDB had' : ''
   return `${all.filter(({ kind, there }) => kind === 'count' && there !== undefined).length} tables and collections have as much on both sides${samples.length ? `; ${samples.join('; ')}: look at these in 3.x` : ''}${uncounted}`
@@ -93,7 +93,7 @@ export const migrationReport = (given: Given, { old, source: box }: { old: Box; 
   const whole = await allCame(box, stores)() !== undefined
   const { context, namespace } = cluster()
   const text = [
-    `# CircleCI server 2.19 to 3.x: ${old.name} to ${namespace} (${context})`, '', `As read on ${new Date(clock.now()).toISOString().slice(0, 16).replace('T', ' ')} UTC.`, '',
+    `# CircleCI server 2.19 to 3.x: ${old.name} to ${namespace} (${context})`, '', `As read on ${stamp(clock.now())}.`, '',
     `**${whole ? differ.length ? 'All data has come, and something in it wants a look.' : 'All data has come, and is the same on both sides.' : 'Not all data has come yet.'}** `
       + `2.19 is ${isStopped(seen) ? 'stopped' : seen.state}; 3.x ${held === true ? 'is scaled down' : 'runs'}${given.trial ? '. This is a trial' : ''}.`, '',
     '## What was moved', '', ...table(['store', 'state', 'took', 'rows or documents', 'sha256 on both sides'], rows), '',

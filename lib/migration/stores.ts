@@ -8,6 +8,7 @@ import type { Done, Effect } from '../effect.ts'
 import { done, hours } from '../effect.ts'
 import { EXIT, fail } from '../fail.ts'
 import { flow, type Progress } from '../flow.ts'
+import { stamp } from '../clock.ts'
 import { patch } from '../cluster/changes.ts'
 import { kubectl, read, ref } from '../cluster/objects.ts'
 import { human } from '../cluster/quantity.ts'
@@ -17,8 +18,8 @@ import { line, quote } from '../shell.ts'
 import { complaint, readTool, runTool } from '../tools.ts'
 import { making } from './archive.ts'
 import type { Box, Seen } from './box.ts'
-import { countsOn, countsWords, exporting, isServed, SUM, isStopped, sentNow, serve, stamp, stillRuns, unserve } from './box.ts'
-import { isHeld, startedAt } from './held.ts'
+import { countsOn, countsWords, exporting, isServed, SUM, isStopped, sentNow, serve, stillRuns, unserve } from './box.ts'
+import { isHeld, startedSince } from './held.ts'
 import { ARCHIVED, FACTS, isDatabase, GZIP, PIGZ, STORES, ZSTD, type Database, type Packing, type StoreName } from './scripts.ts'
 
 /** A database may take that long over an index, and read nothing meanwhile. */
@@ -92,16 +93,17 @@ export const received = async (name: StoreName): Promise<Received | undefined | 
 
 /** How one knows that what the box sent last has come whole; undefined where it has not, or nobody can say. */
 export const arrived = async (box: Box, name: StoreName): Promise<string | undefined> => {
-  const since = await startedAt()
-  if (since) return `3.x has run with the data of 2.19 since ${stamp(Date.parse(since))}, and nothing of it is replaced`
+  const since = await startedSince()
+  if (since) return `${since}, and nothing of it is replaced`
   const [sent, got] = [sentNow(await box.look(), name), await received(name)]
   return sent && got && got !== 'unknown' && got.sum === sent.sum ? `${FACTS[name].label} has come whole: sha256 ${sent.sum.slice(0, 12)}… on both sides` : undefined
 }
 
 /** All stores that are moved have come. */
 export const allCame = (source: Box, stores: StoreName[]) => async (): Promise<string | undefined> => {
+  if (!stores.length) return 'no store is moved'
   const all = await Promise.all(stores.map((name) => arrived(source, name)))
-  return all.every((why) => why !== undefined) ? all[0] && await startedAt() ? all[0] : stores.length ? 'all data has come' : 'no store is moved' : undefined
+  return all.every((why) => why !== undefined) ? await startedSince() ? all[0] : 'all data has come' : undefined
 }
 
 /** The lines that print what each side counted. */
@@ -195,8 +197,8 @@ const whileServed = (box: Box, name: StoreName, effect: Effect): Effect[] =>
 
 /** A store, from the box into an archive on this machine. */
 export const haveExported = (box: Box, archive: Box, name: StoreName) => async (): Promise<Done | Effect[]> => {
-  const since = await startedAt()
-  if (since) return done(`3.x has run with the data of 2.19 since ${stamp(Date.parse(since))}`)
+  const since = await startedSince()
+  if (since) return done(since)
   const [seen, folder] = [await box.look(), archive.archive ?? '']
   const sent = sentNow(seen, name), kept = await archive.read(`cat ${quote(archive.notes)}/${name}.kept 2>/dev/null || true`)
   if (sent && kept.stdout.trim() === sent.sum) return done(`${folder}/${ARCHIVED[name].file} has all of it: sha256 ${sent.sum.slice(0, 12)}…`)

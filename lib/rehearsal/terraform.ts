@@ -3,7 +3,7 @@
  * makes certificates for the address of the servers. Flags and words as Terraform 1.5 and 1.11 have them.
  */
 import { join } from 'node:path'
-import { valuesIn } from '../cloud/terraform.ts'
+import { valuesIn } from '../cloud/hcl.ts'
 import { readSecret } from '../files.ts'
 import { secretKey } from './aws.ts'
 import { hostname } from './backups.ts'

@@ -5,7 +5,7 @@
 import { createHash } from 'node:crypto'
 import type { Check, Done, Effect } from '../effect.ts'
 import { ago, backupNamed, backups, isRunning, startOf, time } from './backups.ts'
-import { clock } from '../clock.ts'
+import { clock, stamp } from '../clock.ts'
 import { bad, done, minutes, ok, preflight, warning } from '../effect.ts'
 import { fail } from '../fail.ts'
 import { request } from '../cluster/kubernetes.ts'
@@ -36,7 +36,7 @@ export const deleteBackup = (name: string) => async (): Promise<Done | Effect[]>
   const requestName = `${name}-${createHash('sha256').update(`${uid} ${last?.metadata.uid ?? ''}`).digest('hex').slice(0, 5)}`
   return [{
     id: `delete backup ${name}`, again: 'guarded', subject: uid, final: 'Data can be lost',
-    danger: `${name}, made ${new Date(startOf(backup)).toISOString().slice(0, 16).replace('T', ' ')} UTC, is deleted with all that it holds in the bucket`,
+    danger: `${name}, made ${stamp(startOf(backup))}, is deleted with all that it holds in the bucket`,
     command: { words: velero('backup', 'delete', name, '--confirm') },
     onlyInCall: `The request of the runbook holds for the backup with uid ${uid}.`,
     call: () => request('POST', collection('DeleteBackupRequest', VELERO), {
